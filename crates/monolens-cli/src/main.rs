@@ -1,0 +1,2 @@
+//! The `monolens` command.
+fn main() {}
