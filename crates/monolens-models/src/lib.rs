@@ -1,1 +1,12 @@
-//! Monolens.
+//! The models that Monolens runs, without a device: configuration, checkpoint, tokenizer, image
+//! tiles, prompts and graphs of Mono-InternVL 1.0 and 1.5 and of the modular InternVL-1.5.
+//!
+//! Nothing here computes a layer. The crate turns a folder in the Hugging Face layout into plain
+//! data: a checked [`config::ModelConfig`], tensors by name ([`checkpoint`]), token ids
+//! ([`tokenizer`], [`prompt`]) and pixel values ([`image`]). Section numbers such as "spec §3"
+//! in the documentation refer to the project's inference specification.
+
+pub mod config;
+
+#[cfg(test)]
+mod test_support;
