@@ -1,0 +1,1 @@
+"""Endogenous visual pre-training (EViP) of a small Mono-InternVL."""
