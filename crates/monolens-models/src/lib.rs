@@ -6,7 +6,11 @@
 //! ([`tokenizer`], [`prompt`]) and pixel values ([`image`]). Section numbers such as "spec §3"
 //! in the documentation refer to the project's inference specification.
 
+pub mod checkpoint;
 pub mod config;
+#[cfg(not(target_arch = "wasm32"))]
+mod files;
+pub mod random;
 
 #[cfg(test)]
 mod test_support;

@@ -180,7 +180,8 @@ fn rope_scaling(llm: &Section) -> Result<RopeScaling, ConfigError> {
     let Some(value) = llm.get("rope_scaling") else {
         return Ok(RopeScaling::None);
     };
-    let expected = "null or {\"type\": \"linear\" or \"dynamic\", \"factor\": a number of at least 1}";
+    let expected =
+        "null or {\"type\": \"linear\" or \"dynamic\", \"factor\": a number of at least 1}";
     let wrong = || llm.wrong("rope_scaling", expected, value);
     let kind = value
         .get("type")

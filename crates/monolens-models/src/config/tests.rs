@@ -81,8 +81,14 @@ fn what_cannot_be_run_is_refused_by_key() {
         ("llm_config.hidden_size", json!(1u64 << 40)),
         ("llm_config.num_attention_heads", json!(5)),
         ("llm_config.num_key_value_heads", json!(3)),
-        ("llm_config.rope_scaling", json!({"type": "yarn", "factor": 2.0})),
-        ("llm_config.rope_scaling", json!({"type": "dynamic", "factor": 0.5})),
+        (
+            "llm_config.rope_scaling",
+            json!({"type": "yarn", "factor": 2.0}),
+        ),
+        (
+            "llm_config.rope_scaling",
+            json!({"type": "dynamic", "factor": 0.5}),
+        ),
         ("llm_config.visual_attention_experts", json!("kv")),
         ("llm_config.vocab_size", json!(-3)),
         ("llm_config.rms_norm_eps", json!("small")),

@@ -93,11 +93,7 @@ impl VisionConfig {
 }
 
 impl VisionEncoderConfig {
-    fn read(
-        vision: &Section,
-        hidden_size: usize,
-        select_layer: i64,
-    ) -> Result<Self, ConfigError> {
+    fn read(vision: &Section, hidden_size: usize, select_layer: i64) -> Result<Self, ConfigError> {
         if let Some(act) = vision.text("hidden_act")?
             && act != "gelu"
         {
