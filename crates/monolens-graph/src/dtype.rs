@@ -1,0 +1,42 @@
+//! Element types.
+
+use std::fmt;
+
+/// The element type of a value or of a stored weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DType {
+    /// IEEE single precision; all activations and accumulators.
+    F32,
+    /// IEEE half precision; weights only.
+    F16,
+    /// bfloat16: the upper half of an [`DType::F32`]; weights and, optionally, the KV cache.
+    BF16,
+    /// Ids, indices and bit masks.
+    U32,
+}
+
+impl DType {
+    /// Size of one element in bytes.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F32 | Self::U32 => 4,
+            Self::F16 | Self::BF16 => 2,
+        }
+    }
+
+    /// Whether the type holds real numbers.
+    pub const fn is_float(self) -> bool {
+        !matches!(self, Self::U32)
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::BF16 => "bf16",
+            Self::U32 => "u32",
+        })
+    }
+}

@@ -1,0 +1,123 @@
+use super::{Check, Inferred, Operator};
+use crate::{Axis, DType, GraphError};
+
+/// Numbers of attention heads and their size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads H.
+    pub query: usize,
+    /// Key/value heads K; query head j uses kv head `j / (H/K)`.
+    pub kv: usize,
+    /// Head size d, even.
+    pub size: usize,
+}
+
+impl Heads {
+    /// Query heads per kv head.
+    pub fn group(&self) -> usize {
+        self.query / self.kv
+    }
+
+    /// Width of a row of all query heads.
+    pub fn query_width(&self) -> usize {
+        self.query * self.size
+    }
+
+    /// Width of a row of all key (or value) heads.
+    pub fn kv_width(&self) -> usize {
+        self.kv * self.size
+    }
+
+    /// Width of a row of queries, keys and values.
+    pub fn qkv_width(&self) -> usize {
+        (self.query + 2 * self.kv) * self.size
+    }
+
+    /// Fails unless the numbers fit one another.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn check(&self, check: &Check<'_>) -> Result<(), GraphError> {
+        let ok =
+            self.kv > 0 && self.query > 0 && self.query % self.kv == 0 && self.size > 0 && self.size % 2 == 0;
+        check.ensure(
+            ok,
+            "heads",
+            "a multiple of the kv heads, of an even size",
+            format!("{} query heads, {} kv heads, size {}", self.query, self.kv, self.size),
+        )
+    }
+}
+
+/// Where queries, keys and values lie in a row of the qkv projection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QkvLayout {
+    /// Per kv head: its query heads, its key, its value (InternLM2, spec §2).
+    Grouped,
+    /// All query heads, then all keys, then all values.
+    Concatenated,
+}
+
+impl QkvLayout {
+    /// First column of query head `head`.
+    pub fn query(self, heads: &Heads, head: usize) -> usize {
+        match self {
+            Self::Grouped => {
+                let g = heads.group();
+                ((head / g) * (g + 2) + head % g) * heads.size
+            }
+            Self::Concatenated => head * heads.size,
+        }
+    }
+
+    /// First column of the key of kv head `head`.
+    pub fn key(self, heads: &Heads, head: usize) -> usize {
+        match self {
+            Self::Grouped => (head * (heads.group() + 2) + heads.group()) * heads.size,
+            Self::Concatenated => (heads.query + head) * heads.size,
+        }
+    }
+
+    /// First column of the value of kv head `head`.
+    pub fn value(self, heads: &Heads, head: usize) -> usize {
+        match self {
+            Self::Grouped => self.key(heads, head) + heads.size,
+            Self::Concatenated => (heads.query + heads.kv + head) * heads.size,
+        }
+    }
+}
+
+/// Rotates queries and keys (half-split RoPE, spec §6) and writes keys and values into the paged KV pool.
+///
+/// Inputs: qkv f32 [rows, (H+2K)·d]; [`crate::batch::ROWS`]; [`crate::batch::ROPE`] f32 [rows, d] (d/2 cosines, then
+/// d/2 sines, made by the host in f32); the states `k`, `v` of floats [kv_slots, K·d].
+/// For a pair (e, e + d/2): `out = (a·cos − b·sin, b·cos + a·sin)`. Row n is written at slot `ROWS[n].kv_slot`.
+/// Result: rotated queries f32 [rows, H·d], heads in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rope {
+    /// Heads.
+    pub heads: Heads,
+    /// Layout of the qkv row.
+    pub layout: QkvLayout,
+}
+
+/// Checks the last four inputs that [`Rope`] and the fused `qkv_rope` share, from input `first` on.
+pub(super) fn check_rope_inputs(check: &Check<'_>, heads: &Heads, first: usize) -> Result<(), GraphError> {
+    heads.check(check)?;
+    check.is(first, DType::U32, [Axis::Rows.into(), 4.into()])?;
+    check.is(first + 1, DType::F32, [Axis::Rows.into(), heads.size.into()])?;
+    let pool = [Axis::KvSlots.into(), heads.kv_width().into()];
+    check.is_state(first + 2, pool)?;
+    check.is_state(first + 3, pool)
+}
+
+impl Operator for Rope {
+    const NAME: &'static str = "rope";
+
+    fn infer(&self, check: &Check<'_>) -> Result<Inferred, GraphError> {
+        check.arity(5..=5)?;
+        check.is(0, DType::F32, [Axis::Rows.into(), self.heads.qkv_width().into()])?;
+        check_rope_inputs(check, &self.heads, 1)?;
+        Ok(Some((DType::F32, [Axis::Rows.into(), self.heads.query_width().into()].into())))
+    }
+}
