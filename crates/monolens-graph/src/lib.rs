@@ -17,6 +17,18 @@
 //!
 //! **Routing is an attribute of an operator.** A routed [`ops::Linear`] or [`ops::GateUp`] names one weight set per
 //! modality in a [`Routed`]; which row is of which modality is the graph input [`batch::ROUTING`].
+//!
+//! # Conventions that model builders and their callers share
+//!
+//! - A model gives two graphs. **Vision**: [`batch::PIXELS`] and [`batch::VISUAL_SLOTS`] in, the state [`batch::VISUAL`]
+//!   written by [`ops::StoreRows`]. **Decoder**: the inputs of [`batch::Batch`] in, [`batch::NEXT_IDS`] out, and
+//!   [`batch::LOGITS`] where it was built with them. Builders write the unfused operators (norm, linear, rope, attention,
+//!   linear, add; norm, two linears, swiglu, linear, add) with the residual as the *first* input of [`ops::Add`]; the
+//!   planner fuses. Decode and text-only prompts use [`plan::Plan::text_only`] of the same decoder graph.
+//! - Taps, for verification and for looking inside, are graph outputs with the names of the golden files:
+//!   `conv_patches`, `vision_embeddings`, `vision_hidden.{i}`, `vision_last_hidden`, `pixel_shuffled`, `vit_embeds`;
+//!   `hidden.{i}` (residual stream before layer i; i = L after the last), `hidden_final_norm`, and `attention_map.{i}`
+//!   ([`ops::AttentionMap`]).
 
 pub mod backend;
 pub mod batch;

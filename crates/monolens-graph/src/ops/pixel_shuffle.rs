@@ -39,7 +39,7 @@ impl Operator for PixelShuffle {
         };
         check.ensure(n == rows, "rows of a tile", rows, n)?;
         check.ensure(
-            self.scale > 0 && self.side > 0 && self.side % self.scale == 0,
+            self.scale > 0 && self.side > 0 && self.side.is_multiple_of(self.scale),
             "scale",
             format!("a divisor of {}", self.side),
             self.scale,

@@ -38,8 +38,11 @@ impl Heads {
     /// # Errors
     /// As said.
     pub fn check(&self, check: &Check<'_>) -> Result<(), GraphError> {
-        let ok =
-            self.kv > 0 && self.query > 0 && self.query % self.kv == 0 && self.size > 0 && self.size % 2 == 0;
+        let ok = self.kv > 0
+            && self.query > 0
+            && self.query.is_multiple_of(self.kv)
+            && self.size > 0
+            && self.size.is_multiple_of(2);
         check.ensure(
             ok,
             "heads",
