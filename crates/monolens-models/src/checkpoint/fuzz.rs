@@ -125,7 +125,8 @@ fn mutated_headers_with_a_true_length_never_panic() {
 #[test]
 fn mutated_indexes_never_panic() {
     let mut rng = SplitMix::new(3);
-    let valid = br#"{"metadata":{"total_size":9},"weight_map":{"a":"m-1.safetensors","b":"m-2.safetensors"}}"#;
+    let valid =
+        br#"{"metadata":{"total_size":9},"weight_map":{"a":"m-1.safetensors","b":"m-2.safetensors"}}"#;
     for _ in 0..rounds() {
         let _ = ShardIndex::parse("index", &mutate(&mut rng, valid));
     }
@@ -141,13 +142,7 @@ fn mutated_configs_are_refused_or_sane() {
     };
     let mut config = keep(
         &full,
-        &[
-            "force_image_size",
-            "downsample_ratio",
-            "ps_version",
-            "select_layer",
-            "max_dynamic_patch",
-        ],
+        &["force_image_size", "downsample_ratio", "ps_version", "select_layer", "max_dynamic_patch"],
     );
     config["llm_config"] = keep(
         &full["llm_config"],
@@ -161,10 +156,8 @@ fn mutated_configs_are_refused_or_sane() {
             "intermediate_size",
         ],
     );
-    config["vision_config"] = keep(
-        &full["vision_config"],
-        &["model_type", "hidden_size", "image_size", "patch_size"],
-    );
+    config["vision_config"] =
+        keep(&full["vision_config"], &["model_type", "hidden_size", "image_size", "patch_size"]);
     let valid = config.to_string().into_bytes();
     assert!(ModelConfig::from_json(&valid).is_ok());
     for _ in 0..rounds() {

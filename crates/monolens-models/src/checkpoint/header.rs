@@ -62,10 +62,7 @@ impl DType {
     }
 
     fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|entry| entry.1 == name)
-            .map(|entry| entry.0)
+        Self::ALL.iter().find(|entry| entry.1 == name).map(|entry| entry.0)
     }
 }
 
@@ -108,16 +105,10 @@ impl Header {
     /// [`CheckpointError::Header`] if there are fewer than eight bytes, the length exceeds
     /// [`MAX_HEADER_BYTES`], or the header would reach beyond the file.
     pub fn json_length(file: &str, start: &[u8], file_bytes: u64) -> Result<u64, CheckpointError> {
-        let fail = |expected: String, got: String| CheckpointError::Header {
-            file: file.to_owned(),
-            expected,
-            got,
-        };
+        let fail =
+            |expected: String, got: String| CheckpointError::Header { file: file.to_owned(), expected, got };
         let Some(prefix) = start.first_chunk::<PREFIX_BYTES>() else {
-            return Err(fail(
-                "at least 8 bytes".to_owned(),
-                format!("{} bytes", start.len()),
-            ));
+            return Err(fail("at least 8 bytes".to_owned(), format!("{} bytes", start.len())));
         };
         let length = u64::from_le_bytes(*prefix);
         if length > MAX_HEADER_BYTES {
@@ -143,12 +134,11 @@ impl Header {
     /// [`CheckpointError::Header`] or [`CheckpointError::Entry`]: no JSON, unknown type, a shape
     /// that does not fill its byte range, ranges that overlap, leave gaps or leave the file.
     pub fn parse(file: &str, json: &[u8], file_bytes: u64) -> Result<Self, CheckpointError> {
-        let raw: RawHeader =
-            serde_json::from_slice(json).map_err(|error| CheckpointError::Header {
-                file: file.to_owned(),
-                expected: "a JSON object of tensors".to_owned(),
-                got: error.to_string(),
-            })?;
+        let raw: RawHeader = serde_json::from_slice(json).map_err(|error| CheckpointError::Header {
+            file: file.to_owned(),
+            expected: "a JSON object of tensors".to_owned(),
+            got: error.to_string(),
+        })?;
         let data_start = PREFIX_BYTES as u64 + json.len() as u64;
         let mut tensors = BTreeMap::new();
         for (name, entry) in raw.tensors {
@@ -156,10 +146,7 @@ impl Header {
             tensors.insert(name, info);
         }
         check_layout(file, &tensors, data_start, file_bytes)?;
-        Ok(Header {
-            tensors,
-            metadata: raw.metadata,
-        })
+        Ok(Header { tensors, metadata: raw.metadata })
     }
 
     /// Parses the header at the start of a whole file.
@@ -169,11 +156,7 @@ impl Header {
     pub fn of_file(file: &str, bytes: &[u8]) -> Result<Self, CheckpointError> {
         let file_bytes = bytes.len() as u64;
         let length = Self::json_length(file, bytes, file_bytes)? as usize;
-        Self::parse(
-            file,
-            &bytes[PREFIX_BYTES..PREFIX_BYTES + length],
-            file_bytes,
-        )
+        Self::parse(file, &bytes[PREFIX_BYTES..PREFIX_BYTES + length], file_bytes)
     }
 }
 
@@ -235,45 +218,26 @@ impl RawTensor {
             fail(format!("a type of {}", known.join(", ")), got)
         })?;
         let (from, to) = self.data_offsets;
-        let bytes = self
-            .shape
-            .iter()
-            .try_fold(dtype.size(), |bytes, &dim| bytes.checked_mul(dim));
+        let bytes = self.shape.iter().try_fold(dtype.size(), |bytes, &dim| bytes.checked_mul(dim));
         if from > to || bytes != Some(to - from) {
             return Err(fail(
-                format!(
-                    "{} of shape {:?} to fill its bytes",
-                    dtype.name(),
-                    self.shape
-                ),
+                format!("{} of shape {:?} to fill its bytes", dtype.name(), self.shape),
                 format!("bytes {from} to {to}"),
             ));
         }
-        let end = to
-            .checked_add(data_start)
-            .filter(|&end| end <= file_bytes)
-            .ok_or_else(|| {
-                fail(
-                    format!("data within the file's {file_bytes} bytes"),
-                    format!("bytes {from} to {to} of the data, which starts at {data_start}"),
-                )
-            })?;
+        let end = to.checked_add(data_start).filter(|&end| end <= file_bytes).ok_or_else(|| {
+            fail(
+                format!("data within the file's {file_bytes} bytes"),
+                format!("bytes {from} to {to} of the data, which starts at {data_start}"),
+            )
+        })?;
         let shape = self
             .shape
             .iter()
             .map(|&dim| usize::try_from(dim))
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| {
-                fail(
-                    "an addressable shape".to_owned(),
-                    format!("{:?}", self.shape),
-                )
-            })?;
-        Ok(TensorInfo {
-            dtype,
-            shape,
-            range: from + data_start..end,
-        })
+            .map_err(|_| fail("an addressable shape".to_owned(), format!("{:?}", self.shape)))?;
+        Ok(TensorInfo { dtype, shape, range: from + data_start..end })
     }
 }
 
@@ -297,9 +261,8 @@ impl<'de> Deserialize<'de> for RawHeader {
                 let mut header = RawHeader::default();
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
-                        header.metadata = map
-                            .next_value::<Option<BTreeMap<String, String>>>()?
-                            .unwrap_or_default();
+                        header.metadata =
+                            map.next_value::<Option<BTreeMap<String, String>>>()?.unwrap_or_default();
                     } else if header.tensors.contains_key(&name) {
                         return Err(de::Error::custom(format!("tensor `{name}` named twice")));
                     } else {

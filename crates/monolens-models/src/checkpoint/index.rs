@@ -30,21 +30,18 @@ impl ShardIndex {
             let got = format!("{} bytes", json.len());
             return Err(fail("an index of at most 16 MiB", got));
         }
-        let value: Value = serde_json::from_slice(json)
-            .map_err(|error| fail("a JSON object", error.to_string()))?;
+        let value: Value =
+            serde_json::from_slice(json).map_err(|error| fail("a JSON object", error.to_string()))?;
         let map = value
             .get("weight_map")
             .and_then(Value::as_object)
             .ok_or_else(|| fail("an object `weight_map`", "none".to_owned()))?;
         let mut weight_map = BTreeMap::new();
         for (tensor, shard) in map {
-            let shard = shard
-                .as_str()
-                .filter(|shard| is_plain_name(shard))
-                .ok_or_else(|| {
-                    let got = format!("{shard} for `{tensor}`");
-                    fail("the name of a file in the same folder", got)
-                })?;
+            let shard = shard.as_str().filter(|shard| is_plain_name(shard)).ok_or_else(|| {
+                let got = format!("{shard} for `{tensor}`");
+                fail("the name of a file in the same folder", got)
+            })?;
             weight_map.insert(tensor.clone(), shard.to_owned());
         }
         Ok(ShardIndex { weight_map })

@@ -25,9 +25,7 @@ impl Layout {
     ///
     /// # Errors
     /// [`CheckpointError::Duplicate`] if two files hold the same name.
-    pub fn new(
-        headers: impl IntoIterator<Item = (String, Header)>,
-    ) -> Result<Self, CheckpointError> {
+    pub fn new(headers: impl IntoIterator<Item = (String, Header)>) -> Result<Self, CheckpointError> {
         let mut layout = Layout::default();
         for (name, header) in headers {
             let file = layout.files.len();
@@ -54,9 +52,7 @@ impl Layout {
     /// [`CheckpointError::MissingTensor`] for the first that is not.
     pub fn check_index(&self, index: &ShardIndex) -> Result<(), CheckpointError> {
         for (tensor, shard) in &index.weight_map {
-            let found = self
-                .get(tensor)
-                .is_some_and(|located| &self.files[located.file] == shard);
+            let found = self.get(tensor).is_some_and(|located| &self.files[located.file] == shard);
             if !found {
                 return Err(CheckpointError::MissingTensor {
                     tensor: tensor.clone(),

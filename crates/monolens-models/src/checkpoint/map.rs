@@ -18,9 +18,7 @@ impl Checkpoint {
             return Self::open_file(&single);
         }
         if !index.is_file() {
-            return Err(CheckpointError::NoWeights {
-                folder: folder.display().to_string(),
-            });
+            return Err(CheckpointError::NoWeights { folder: folder.display().to_string() });
         }
         let index = read_index(&index)?;
         let mut parts = Vec::new();
@@ -47,11 +45,8 @@ impl Checkpoint {
 }
 
 fn missing(index: &ShardIndex, shard: &str) -> CheckpointError {
-    let mut tensors = index
-        .weight_map
-        .iter()
-        .filter(|(_, other)| *other == shard)
-        .map(|(tensor, _)| tensor.clone());
+    let mut tensors =
+        index.weight_map.iter().filter(|(_, other)| *other == shard).map(|(tensor, _)| tensor.clone());
     CheckpointError::MissingShard {
         shard: shard.to_owned(),
         first: tensors.next().unwrap_or_default(),
@@ -61,20 +56,13 @@ fn missing(index: &ShardIndex, shard: &str) -> CheckpointError {
 
 fn read_index(path: &Path) -> Result<ShardIndex, CheckpointError> {
     let name = path.display().to_string();
-    let bytes = crate::files::read_limited(path, MAX_INDEX_BYTES).map_err(|source| {
-        CheckpointError::Io {
-            file: name.clone(),
-            source,
-        }
-    })?;
+    let bytes = crate::files::read_limited(path, MAX_INDEX_BYTES)
+        .map_err(|source| CheckpointError::Io { file: name.clone(), source })?;
     ShardIndex::parse(&name, &bytes)
 }
 
 fn map_file(path: &Path) -> Result<FileBytes, CheckpointError> {
-    let fail = |source| CheckpointError::Io {
-        file: path.display().to_string(),
-        source,
-    };
+    let fail = |source| CheckpointError::Io { file: path.display().to_string(), source };
     let file = File::open(path).map_err(fail)?;
     if file.metadata().map_err(fail)?.len() == 0 {
         // Some systems refuse to map nothing; the header check will say what is wrong.

@@ -83,12 +83,7 @@ impl Checkpoint {
     pub fn from_shards(
         shards: impl IntoIterator<Item = (String, Arc<[u8]>)>,
     ) -> Result<Self, CheckpointError> {
-        Self::assemble(
-            shards
-                .into_iter()
-                .map(|(name, bytes)| (name, FileBytes::Shared(bytes)))
-                .collect(),
-        )
+        Self::assemble(shards.into_iter().map(|(name, bytes)| (name, FileBytes::Shared(bytes))).collect())
     }
 
     fn one(name: &str, bytes: FileBytes) -> Result<Self, CheckpointError> {
@@ -103,10 +98,7 @@ impl Checkpoint {
             headers.push((name, header));
             files.push(bytes);
         }
-        Ok(Checkpoint {
-            layout: Layout::new(headers)?,
-            files,
-        })
+        Ok(Checkpoint { layout: Layout::new(headers)?, files })
     }
 
     /// Where everything lies.

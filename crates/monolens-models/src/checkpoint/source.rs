@@ -28,10 +28,8 @@ pub trait TensorSource: Send + Sync {
     fn values(&self, tensor: &str) -> Result<Vec<f32>, CheckpointError> {
         let bytes = self.bytes(tensor)?;
         let dtype = self.info(tensor).map_or(DType::F32, |info| info.dtype);
-        widen(dtype, &bytes).ok_or_else(|| CheckpointError::DType {
-            tensor: tensor.to_owned(),
-            got: dtype.name(),
-        })
+        widen(dtype, &bytes)
+            .ok_or_else(|| CheckpointError::DType { tensor: tensor.to_owned(), got: dtype.name() })
     }
 
     /// Looks for NaN and infinity in one tensor.
@@ -43,11 +41,9 @@ pub trait TensorSource: Send + Sync {
         let dtype = self.info(tensor).map_or(DType::F32, |info| info.dtype);
         match first_not_finite(dtype, &bytes) {
             None => Ok(()),
-            Some((index, value)) => Err(CheckpointError::NotFinite {
-                tensor: tensor.to_owned(),
-                index,
-                value,
-            }),
+            Some((index, value)) => {
+                Err(CheckpointError::NotFinite { tensor: tensor.to_owned(), index, value })
+            }
         }
     }
 }
@@ -60,16 +56,8 @@ pub fn widen(dtype: DType, bytes: &[u8]) -> Option<Vec<f32>> {
             let words = bytes.as_chunks::<4>().0.iter();
             Some(words.map(|word| f32::from_le_bytes(*word)).collect())
         }
-        DType::F16 => Some(
-            half_words()
-                .map(|word| f16::from_le_bytes(*word).to_f32())
-                .collect(),
-        ),
-        DType::BF16 => Some(
-            half_words()
-                .map(|word| bf16::from_le_bytes(*word).to_f32())
-                .collect(),
-        ),
+        DType::F16 => Some(half_words().map(|word| f16::from_le_bytes(*word).to_f32()).collect()),
+        DType::BF16 => Some(half_words().map(|word| bf16::from_le_bytes(*word).to_f32()).collect()),
         _ => None,
     }
 }

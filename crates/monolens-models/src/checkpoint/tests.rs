@@ -124,10 +124,7 @@ fn nan_and_infinite_weights_are_found_in_every_type() {
     let mut f32s = [0u8; 12];
     assert_eq!(first_not_finite(DType::F32, &f32s), None);
     f32s[8..].copy_from_slice(&f32::NEG_INFINITY.to_le_bytes());
-    assert_eq!(
-        first_not_finite(DType::F32, &f32s),
-        Some((2, f32::NEG_INFINITY))
-    );
+    assert_eq!(first_not_finite(DType::F32, &f32s), Some((2, f32::NEG_INFINITY)));
     let header = json!({"w": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}});
     let mut bytes = file(&header.to_string(), 0);
     bytes.extend_from_slice(&bf16);

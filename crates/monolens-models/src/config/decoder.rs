@@ -46,9 +46,7 @@ impl AttentionExperts {
     /// Parses such a name.
     pub fn parse(name: &str) -> Option<Self> {
         use AttentionExperts::*;
-        [None, Qkv, Qkvo, QkvoChained]
-            .into_iter()
-            .find(|experts| experts.name() == name)
+        [None, Qkv, Qkvo, QkvoChained].into_iter().find(|experts| experts.name() == name)
     }
 }
 
@@ -111,11 +109,7 @@ impl DecoderConfig {
         if let Some(kind) = llm.text("model_type")?
             && kind != "internlm2"
         {
-            return Err(ConfigError::key(
-                llm.name("model_type"),
-                "`internlm2`",
-                kind,
-            ));
+            return Err(ConfigError::key(llm.name("model_type"), "`internlm2`", kind));
         }
         if let Some(act) = llm.text("hidden_act")?
             && act != "silu"
@@ -180,13 +174,9 @@ fn rope_scaling(llm: &Section) -> Result<RopeScaling, ConfigError> {
     let Some(value) = llm.get("rope_scaling") else {
         return Ok(RopeScaling::None);
     };
-    let expected =
-        "null or {\"type\": \"linear\" or \"dynamic\", \"factor\": a number of at least 1}";
+    let expected = "null or {\"type\": \"linear\" or \"dynamic\", \"factor\": a number of at least 1}";
     let wrong = || llm.wrong("rope_scaling", expected, value);
-    let kind = value
-        .get("type")
-        .and_then(|kind| kind.as_str())
-        .ok_or_else(wrong)?;
+    let kind = value.get("type").and_then(|kind| kind.as_str()).ok_or_else(wrong)?;
     let factor = value
         .get("factor")
         .and_then(|factor| factor.as_f64())
@@ -203,9 +193,8 @@ fn attention_experts(llm: &Section) -> Result<Option<AttentionExperts>, ConfigEr
     let key = "visual_attention_experts";
     llm.text(key)?
         .map(|name| {
-            AttentionExperts::parse(name).ok_or_else(|| {
-                ConfigError::key(llm.name(key), "none, qkv, qkvo or qkvo_chained", name)
-            })
+            AttentionExperts::parse(name)
+                .ok_or_else(|| ConfigError::key(llm.name(key), "none, qkv, qkvo or qkvo_chained", name))
         })
         .transpose()
 }

@@ -27,16 +27,8 @@ pub enum ConfigError {
 
 impl ConfigError {
     /// An error about `key`.
-    pub(crate) fn key(
-        key: impl Into<String>,
-        expected: impl Into<String>,
-        got: impl Into<String>,
-    ) -> Self {
-        ConfigError::Key {
-            key: key.into(),
-            expected: expected.into(),
-            got: shorten(got.into()),
-        }
+    pub(crate) fn key(key: impl Into<String>, expected: impl Into<String>, got: impl Into<String>) -> Self {
+        ConfigError::Key { key: key.into(), expected: expected.into(), got: shorten(got.into()) }
     }
 }
 

@@ -150,16 +150,10 @@ impl ModelConfig {
 }
 
 /// Parses a JSON object of bounded size.
-pub(crate) fn parse_object(
-    file: &'static str,
-    json: &[u8],
-) -> Result<Map<String, Value>, ConfigError> {
+pub(crate) fn parse_object(file: &'static str, json: &[u8]) -> Result<Map<String, Value>, ConfigError> {
     let fail = |got: String| ConfigError::Json { file, got };
     if json.len() > MAX_CONFIG_BYTES {
-        return Err(fail(format!(
-            "{} bytes (at most {MAX_CONFIG_BYTES})",
-            json.len()
-        )));
+        return Err(fail(format!("{} bytes (at most {MAX_CONFIG_BYTES})", json.len())));
     }
     match serde_json::from_slice::<Value>(json) {
         Ok(Value::Object(map)) => Ok(map),
@@ -174,11 +168,7 @@ fn family(decoder: &DecoderConfig, vision: &Section) -> Result<Family, ConfigErr
         Some("InternLM2VEForCausalLM") => Family::Mono,
         Some("InternLM2ForCausalLM") => Family::Modular,
         other => {
-            return Err(ConfigError::key(
-                "llm_config.architectures",
-                expected,
-                other.unwrap_or("nothing"),
-            ));
+            return Err(ConfigError::key("llm_config.architectures", expected, other.unwrap_or("nothing")));
         }
     };
     let kind = vision.text("model_type")?;
@@ -211,11 +201,7 @@ fn shuffle(root: &Section) -> Result<usize, ConfigError> {
     let ratio = root.number("downsample_ratio", 0.5, 1.0 / 64.0..=1.0)?;
     let inverse = (1.0 / ratio).round();
     if (inverse * ratio - 1.0).abs() > 1e-6 {
-        return Err(ConfigError::key(
-            "downsample_ratio",
-            "one divided by a whole number",
-            ratio.to_string(),
-        ));
+        return Err(ConfigError::key("downsample_ratio", "one divided by a whole number", ratio.to_string()));
     }
     Ok(inverse as usize)
 }

@@ -13,10 +13,7 @@ pub(crate) struct Section<'a> {
 impl<'a> Section<'a> {
     /// The top-level object.
     pub fn root(map: &'a Map<String, Value>) -> Self {
-        Section {
-            path: "",
-            map: Some(map),
-        }
+        Section { path: "", map: Some(map) }
     }
 
     /// A nested object; absent or `null` reads as an object without keys.
@@ -36,11 +33,7 @@ impl<'a> Section<'a> {
 
     /// Dotted path of `key`.
     pub fn name(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     /// An error about `key` and the value found there.
@@ -82,28 +75,18 @@ impl<'a> Section<'a> {
     pub fn integer(&self, key: &str, default: i64) -> Result<i64, ConfigError> {
         match self.get(key) {
             None => Ok(default),
-            Some(value) => value
-                .as_i64()
-                .ok_or_else(|| self.wrong(key, "a whole number", value)),
+            Some(value) => value.as_i64().ok_or_else(|| self.wrong(key, "a whole number", value)),
         }
     }
 
     /// A finite number within `range`.
-    pub fn number(
-        &self,
-        key: &str,
-        default: f64,
-        range: RangeInclusive<f64>,
-    ) -> Result<f64, ConfigError> {
+    pub fn number(&self, key: &str, default: f64, range: RangeInclusive<f64>) -> Result<f64, ConfigError> {
         match self.get(key) {
             None => Ok(default),
-            Some(value) => value
-                .as_f64()
-                .filter(|x| x.is_finite() && range.contains(x))
-                .ok_or_else(|| {
-                    let expected = format!("a number from {} to {}", range.start(), range.end());
-                    self.wrong(key, expected, value)
-                }),
+            Some(value) => value.as_f64().filter(|x| x.is_finite() && range.contains(x)).ok_or_else(|| {
+                let expected = format!("a number from {} to {}", range.start(), range.end());
+                self.wrong(key, expected, value)
+            }),
         }
     }
 
@@ -111,9 +94,7 @@ impl<'a> Section<'a> {
     pub fn flag(&self, key: &str, default: bool) -> Result<bool, ConfigError> {
         match self.get(key) {
             None => Ok(default),
-            Some(value) => value
-                .as_bool()
-                .ok_or_else(|| self.wrong(key, "true or false", value)),
+            Some(value) => value.as_bool().ok_or_else(|| self.wrong(key, "true or false", value)),
         }
     }
 
@@ -121,10 +102,7 @@ impl<'a> Section<'a> {
     pub fn text(&self, key: &str) -> Result<Option<&'a str>, ConfigError> {
         match self.get(key) {
             None => Ok(None),
-            Some(value) => value
-                .as_str()
-                .map(Some)
-                .ok_or_else(|| self.wrong(key, "a string", value)),
+            Some(value) => value.as_str().map(Some).ok_or_else(|| self.wrong(key, "a string", value)),
         }
     }
 

@@ -81,14 +81,8 @@ fn what_cannot_be_run_is_refused_by_key() {
         ("llm_config.hidden_size", json!(1u64 << 40)),
         ("llm_config.num_attention_heads", json!(5)),
         ("llm_config.num_key_value_heads", json!(3)),
-        (
-            "llm_config.rope_scaling",
-            json!({"type": "yarn", "factor": 2.0}),
-        ),
-        (
-            "llm_config.rope_scaling",
-            json!({"type": "dynamic", "factor": 0.5}),
-        ),
+        ("llm_config.rope_scaling", json!({"type": "yarn", "factor": 2.0})),
+        ("llm_config.rope_scaling", json!({"type": "dynamic", "factor": 0.5})),
         ("llm_config.visual_attention_experts", json!("kv")),
         ("llm_config.vocab_size", json!(-3)),
         ("llm_config.rms_norm_eps", json!("small")),
@@ -98,14 +92,8 @@ fn what_cannot_be_run_is_refused_by_key() {
     ] {
         assert_eq!(refused(path, value), path);
     }
-    assert_eq!(
-        refused("llm_config.architectures", json!(["QwenForCausalLM"])),
-        "llm_config.architectures"
-    );
-    assert_eq!(
-        refused("vision_config.model_type", json!("intern_vit_6b")),
-        "vision_config.model_type"
-    );
+    assert_eq!(refused("llm_config.architectures", json!(["QwenForCausalLM"])), "llm_config.architectures");
+    assert_eq!(refused("vision_config.model_type", json!("intern_vit_6b")), "vision_config.model_type");
 }
 
 #[test]

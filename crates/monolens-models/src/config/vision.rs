@@ -51,18 +51,10 @@ impl VisionConfig {
         self.image_size / self.patch_size
     }
 
-    pub(super) fn read(
-        vision: &Section,
-        with_encoder: bool,
-        select_layer: i64,
-    ) -> Result<Self, ConfigError> {
+    pub(super) fn read(vision: &Section, with_encoder: bool, select_layer: i64) -> Result<Self, ConfigError> {
         let channels = vision.size("num_channels", 3, 0..=1 << 16)?;
         if channels != 3 {
-            return Err(ConfigError::key(
-                vision.name("num_channels"),
-                "3",
-                channels.to_string(),
-            ));
+            return Err(ConfigError::key(vision.name("num_channels"), "3", channels.to_string()));
         }
         let patch_size = vision.size("patch_size", 14, 1..=512)?;
         let image_size = vision.size("image_size", 224, 1..=1 << 14)?;
@@ -75,20 +67,11 @@ impl VisionConfig {
         }
         let hidden_size = vision.size("hidden_size", 3200, 1..=1 << 15)?;
         let encoder = if with_encoder {
-            Some(VisionEncoderConfig::read(
-                vision,
-                hidden_size,
-                select_layer,
-            )?)
+            Some(VisionEncoderConfig::read(vision, hidden_size, select_layer)?)
         } else {
             None
         };
-        Ok(VisionConfig {
-            hidden_size,
-            patch_size,
-            image_size,
-            encoder,
-        })
+        Ok(VisionConfig { hidden_size, patch_size, image_size, encoder })
     }
 }
 
@@ -103,11 +86,7 @@ impl VisionEncoderConfig {
             Some("layer_norm") => VisionNorm::LayerNorm,
             None | Some("rms_norm") => VisionNorm::RmsNorm,
             Some(other) => {
-                return Err(ConfigError::key(
-                    vision.name("norm_type"),
-                    "`layer_norm` or `rms_norm`",
-                    other,
-                ));
+                return Err(ConfigError::key(vision.name("norm_type"), "`layer_norm` or `rms_norm`", other));
             }
         };
         let num_heads = vision.size("num_attention_heads", 25, 1..=1024)?;
@@ -135,11 +114,7 @@ impl VisionEncoderConfig {
 /// Resolves an index into [embeddings, layer 1, …, layer n], negative from the end.
 fn layers_used(select_layer: i64, num_layers: usize) -> Result<usize, ConfigError> {
     let states = num_layers as i64 + 1;
-    let index = if select_layer < 0 {
-        select_layer + states
-    } else {
-        select_layer
-    };
+    let index = if select_layer < 0 { select_layer + states } else { select_layer };
     if (0..states).contains(&index) {
         Ok(index as usize)
     } else {
