@@ -1,2 +1,52 @@
-//! Project chores.
-fn main() {}
+//! Chores of the project. `cargo xtask test` is the one test command: it installs or names what it needs, then checks
+//! format and lints and runs every test.
+
+mod test;
+mod vulkan;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::Command;
+
+#[derive(Parser)]
+#[command(about = "Chores of the Monolens project")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Format, lints and all tests
+    Test(test::Options),
+    /// Only look for a Vulkan device for the GPU tests, and install Mesa's software one where that is possible
+    Vulkan,
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().task {
+        Task::Test(options) => test::run_all(&options),
+        Task::Vulkan => vulkan::ensure().map(|found| println!("Vulkan device: {found}")),
+    }
+}
+
+/// The project's root.
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Runs a command from the root, showing it, and fails if it does.
+fn run(command: &mut Command) -> Result<()> {
+    let shown = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ");
+    println!("\n> {shown}");
+    let status = command.current_dir(root()).status().with_context(|| format!("cannot start: {shown}"))?;
+    if !status.success() {
+        bail!("failed ({status}): {shown}");
+    }
+    Ok(())
+}

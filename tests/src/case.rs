@@ -1,0 +1,280 @@
+//! A case: one small graph with random weights, states and inputs.
+
+use monolens_graph::batch::{self, Batch, Chunk, NO_VISUAL, PAGE_SIZE, SamplingRow};
+use monolens_graph::ops::Heads;
+use monolens_graph::{Axes, Axis, DType, Dim, Graph, GraphBuilder, ValueId, WeightId, WeightSpec};
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use std::collections::BTreeMap;
+
+/// Sizes that find off-by-one errors: one, primes, powers of two and their neighbours.
+const SIZES: [usize; 16] = [1, 2, 3, 5, 7, 8, 13, 16, 17, 31, 33, 61, 64, 67, 97, 130];
+
+/// The dtypes in which matrices are stored.
+pub const WEIGHT_DTYPES: [DType; 3] = [DType::F32, DType::BF16, DType::F16];
+
+/// A state with its first contents.
+#[derive(Clone, Debug)]
+pub struct StateData {
+    /// Name in the graph.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Rows.
+    pub rows: usize,
+    /// Width of a row.
+    pub width: usize,
+    /// Contents before the run.
+    pub bytes: Vec<u8>,
+}
+
+/// A graph with everything a run of it needs.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Operator and sizes, for messages.
+    pub label: String,
+    /// The graph, unfused.
+    pub graph: Graph,
+    /// Weights as stored.
+    pub weights: Vec<(WeightSpec, DType, Vec<u8>)>,
+    /// States before the run.
+    pub states: Vec<StateData>,
+    /// Inputs by name.
+    pub inputs: BTreeMap<String, Vec<u8>>,
+    /// Sizes of this run.
+    pub axes: Axes,
+    /// Largest NMSE of each output and state.
+    pub limit: f64,
+}
+
+/// Draws a [`Case`].
+#[derive(Debug)]
+pub struct Draw {
+    /// Number of the case, for cycling through kinds.
+    pub number: usize,
+    /// Random numbers, seeded by the number.
+    pub rng: StdRng,
+    /// The graph so far.
+    pub g: GraphBuilder,
+    /// Stored type of this case's matrices.
+    pub dtype: DType,
+    /// Factor on random inputs: 1, now and then huge (outlier activations).
+    pub scale: f32,
+    case: Case,
+}
+
+impl Draw {
+    /// Starts the case of this number.
+    pub fn new(operator: &str, number: usize) -> Self {
+        let seed = operator.bytes().fold(number as u64, |s, b| s.wrapping_mul(31).wrapping_add(b.into()));
+        let case = Case {
+            label: format!("{operator} case {number}"),
+            graph: GraphBuilder::new("").finish(),
+            weights: Vec::new(),
+            states: Vec::new(),
+            inputs: BTreeMap::new(),
+            axes: Axes::new(),
+            limit: 0.0,
+        };
+        Self {
+            number,
+            rng: StdRng::seed_from_u64(seed),
+            g: GraphBuilder::new(format!("{operator} {number}")),
+            dtype: WEIGHT_DTYPES[number % 3],
+            scale: if number % 8 == 7 { 1e5 } else { 1.0 },
+            case,
+        }
+    }
+
+    /// A size among [`SIZES`], at most `most`.
+    pub fn size(&mut self, most: usize) -> usize {
+        let fitting = SIZES.iter().take_while(|&&s| s <= most).count();
+        SIZES[self.rng.random_range(0..fitting)]
+    }
+
+    /// A number of rows; case 0 has none and case 1 has one.
+    pub fn rows(&mut self, most: usize) -> usize {
+        match self.number {
+            0 => 0,
+            1 => 1,
+            _ => self.size(most),
+        }
+    }
+
+    /// Sets an axis.
+    pub fn axis(&mut self, axis: Axis, size: usize) {
+        self.case.axes = self.case.axes.with(axis, size);
+    }
+
+    /// Normal-ish floats (sum of uniforms), times `scale`.
+    pub fn floats(&mut self, n: usize, scale: f32) -> Vec<f32> {
+        (0..n).map(|_| (0..3).map(|_| self.rng.random_range(-1.0f32..1.0)).sum::<f32>() * scale).collect()
+    }
+
+    /// A weight of random values: matrices in the case's dtype with rows of unit norm, vectors around 1 in f32.
+    pub fn weight(&mut self, name: &str, shape: &[usize]) -> WeightId {
+        let name = format!("{}/{name}", self.case.label);
+        let n: usize = shape.iter().product();
+        let vector = shape.len() == 1;
+        let inner: usize = shape[1..].iter().product();
+        let mut values = self.floats(n, if vector { 0.3 } else { (inner as f32).powf(-0.5) });
+        if vector {
+            values.iter_mut().for_each(|v| *v += 1.0);
+        }
+        let dtype = if vector { DType::F32 } else { self.dtype };
+        let spec = WeightSpec { name: name.clone(), shape: shape.to_vec() };
+        self.case.weights.push((spec, dtype, encode(&values, dtype)));
+        self.g.weight(name, shape)
+    }
+
+    /// An f32 input of random values; its axes must be set.
+    pub fn input(&mut self, name: &str, shape: &[Dim]) -> ValueId {
+        let shape = monolens_graph::Shape(shape.to_vec());
+        let mut values = self.floats(shape.elements(&self.case.axes), 1.0);
+        // Outliers as the model has them: a few channels are huge, the others are not.
+        for v in values.iter_mut().step_by(61) {
+            *v *= self.scale;
+        }
+        self.case.inputs.insert(name.into(), bytemuck::cast_slice(&values).to_vec());
+        self.g.input(name, DType::F32, shape)
+    }
+
+    /// A u32 input with these values.
+    pub fn indices(&mut self, name: &str, shape: &[Dim], values: &[u32]) -> ValueId {
+        self.case.inputs.insert(name.into(), bytemuck::cast_slice(values).to_vec());
+        self.g.input(name, DType::U32, monolens_graph::Shape(shape.to_vec()))
+    }
+
+    /// A state of random floats on `axis` (which it sets) times `width`.
+    pub fn state(&mut self, name: &str, dtype: DType, axis: Axis, rows: usize, width: usize) -> ValueId {
+        self.axis(axis, rows);
+        let values = self.floats(rows * width, 1.0);
+        let bytes = encode(&values, dtype);
+        self.case.states.push(StateData { name: name.into(), dtype, rows, width, bytes });
+        self.g.state(name, dtype, [axis.into(), width.into()])
+    }
+
+    /// Which rows are visual: by case number none, all, runs, interleaved token by token, or a share of 1 to 90 %.
+    pub fn modalities(&mut self, rows: usize) -> Vec<bool> {
+        match self.number % 8 {
+            0 => vec![false; rows],
+            1 => vec![true; rows],
+            2 => (0..rows).map(|i| i % 2 == 1).collect(),
+            3 => (0..rows).map(|i| (rows / 4..rows / 2 + 1).contains(&i)).collect(),
+            share => {
+                let p = [0.01, 0.1, 0.5, 0.9][share - 4];
+                (0..rows).map(|_| self.rng.random_bool(p)).collect()
+            }
+        }
+    }
+
+    /// The routing input for these rows.
+    pub fn routing(&mut self, visual: &[bool]) -> ValueId {
+        let table = batch::routing(visual);
+        let words = 1 + batch::ROUTE_BLOCK;
+        self.axis(Axis::RouteBlocks, table.len() / words);
+        self.indices(batch::ROUTING, &[Axis::RouteBlocks.into(), words.into()], &table)
+    }
+
+    /// A packed batch of a few sequences with random histories on shuffled pages, with its inputs and the KV states.
+    pub fn paged(&mut self, heads: &Heads, most_rows: usize) -> Paged {
+        let count = if self.number == 0 { 0 } else { self.rng.random_range(1..4) };
+        let lengths: Vec<(usize, usize)> = (0..count)
+            .map(|_| {
+                let start = if self.rng.random_bool(0.4) { 0 } else { self.size(97) };
+                (start, if self.number == 1 { 1 } else { self.size(most_rows / count) })
+            })
+            .collect();
+        let needed = |&(start, n): &(usize, usize)| (start + n).div_ceil(PAGE_SIZE);
+        let spare = 2;
+        let mut pages: Vec<u32> = (0..(lengths.iter().map(needed).sum::<usize>() + spare) as u32).collect();
+        pages.shuffle(&mut self.rng);
+        let slots = pages.len() * PAGE_SIZE;
+        let longest = lengths.iter().map(|&(_, n)| n).max().unwrap_or(0);
+        let ids = vec![0; longest];
+        let none = vec![NO_VISUAL; longest];
+        let angles = self.floats(longest * heads.size / 2, 2.0);
+        let rope: Vec<f32> = angles
+            .chunks(heads.size / 2)
+            .flat_map(|row| {
+                row.iter().map(|a| a.cos()).chain(row.iter().map(|a| a.sin())).collect::<Vec<_>>()
+            })
+            .collect();
+        let mut rest = pages.as_slice();
+        let chunks: Vec<Chunk<'_>> = lengths
+            .iter()
+            .map(|&(start, n)| {
+                let (own, others) = rest.split_at(needed(&(start, n)));
+                rest = others;
+                Chunk {
+                    ids: &ids[..n],
+                    visual: &none[..n],
+                    start,
+                    pages: own,
+                    rope: &rope[..n * heads.size],
+                    sample: Some(SamplingRow::GREEDY),
+                    ..Chunk::default()
+                }
+            })
+            .collect();
+        let batch = Batch::pack(&chunks, 1);
+        let kv = if self.number % 4 == 3 { DType::BF16 } else { DType::F32 };
+        let k = self.state("k", kv, Axis::KvSlots, slots, heads.kv_width());
+        let v = self.state("v", kv, Axis::KvSlots, slots, heads.kv_width());
+        self.case.axes = batch.axes(slots, 0);
+        let rows =
+            self.indices(batch::ROWS, &[Axis::Rows.into(), 4.into()], bytemuck::cast_slice(&batch.rows));
+        let table = &batch.page_table;
+        let pages =
+            self.indices(batch::PAGE_TABLE, &[Axis::Sequences.into(), Axis::PagesPerSequence.into()], table);
+        let blocks = bytemuck::cast_slice(&batch.query_blocks);
+        let query_blocks = self.indices(batch::QUERY_BLOCKS, &[Axis::QueryBlocks.into(), 2.into()], blocks);
+        self.case.inputs.insert(batch::ROPE.into(), bytemuck::cast_slice(&batch.rope).to_vec());
+        let rope = self.g.input(batch::ROPE, DType::F32, [Axis::Rows.into(), heads.size.into()]);
+        Paged { count: batch.rows.len(), kv, rows, rope, pages, query_blocks, k, v }
+    }
+
+    /// Finishes with this limit; adds the sizes to the label.
+    pub fn finish(mut self, limit: f64) -> Case {
+        self.case.graph = self.g.finish();
+        self.case.limit = limit;
+        let sizes = |id: &ValueId| {
+            let v = self.case.graph.value(*id);
+            format!("{}{:?}", v.name, v.shape.sizes(&self.case.axes))
+        };
+        let shown: Vec<String> = self.case.graph.outputs.values().map(sizes).collect();
+        self.case.label += &format!(" ({}, weights {})", shown.join(" "), self.dtype);
+        self.case
+    }
+}
+
+/// What [`Draw::paged`] made.
+#[derive(Clone, Copy, Debug)]
+pub struct Paged {
+    /// Rows in the batch.
+    pub count: usize,
+    /// Type of keys and values.
+    pub kv: DType,
+    /// The input [`batch::ROWS`].
+    pub rows: ValueId,
+    /// The input [`batch::ROPE`].
+    pub rope: ValueId,
+    /// The input [`batch::PAGE_TABLE`].
+    pub pages: ValueId,
+    /// The input [`batch::QUERY_BLOCKS`].
+    pub query_blocks: ValueId,
+    /// State of keys.
+    pub k: ValueId,
+    /// State of values.
+    pub v: ValueId,
+}
+
+/// Floats in a stored type, little-endian.
+pub fn encode(values: &[f32], dtype: DType) -> Vec<u8> {
+    match dtype {
+        DType::F32 | DType::U32 => bytemuck::cast_slice(values).to_vec(),
+        DType::F16 => values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect(),
+        DType::BF16 => values.iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect(),
+    }
+}

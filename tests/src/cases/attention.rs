@@ -1,0 +1,112 @@
+//! RoPE with the KV write, attention over pages, attention inside tiles.
+
+use super::DrawCase;
+use crate::case::{Case, Draw, Paged};
+use crate::compare::limit;
+use monolens_graph::ops::{self, Heads, QkvLayout};
+use monolens_graph::{Axis, DType, Expert, Routed, ValueId};
+
+pub(super) const CASES: [(&str, DrawCase); 6] = [
+    ("rope", rope),
+    ("qkv_rope", qkv_rope),
+    ("qkv_rope, routed", routed_qkv_rope),
+    ("attention", attention),
+    ("attention_map", attention_map),
+    ("tile_attention", tile_attention),
+];
+
+/// Odd numbers of heads and odd halves of head sizes among them.
+fn heads(d: &mut Draw) -> Heads {
+    let kv = [1, 2, 3][d.number % 3];
+    let group = [1, 2, 5, 4][d.number % 4];
+    let size = [2, 6, 16, 22, 64, 80, 128][d.number % 7];
+    Heads { query: kv * group, kv, size }
+}
+
+fn layout(d: &Draw) -> QkvLayout {
+    if d.number % 2 == 0 { QkvLayout::Grouped } else { QkvLayout::Concatenated }
+}
+
+fn finish(mut d: Draw, paged: &Paged, y: ValueId, limit: f64) -> Case {
+    d.g.output("y", y).expect("one output");
+    d.finish(if paged.kv == DType::F32 { limit } else { limit::BF16_STORED })
+}
+
+fn rope(number: usize) -> Case {
+    let mut d = Draw::new("rope", number);
+    let heads = heads(&mut d);
+    let p = d.paged(&heads, 67);
+    let qkv = d.input("qkv", &[Axis::Rows.into(), heads.qkv_width().into()]);
+    let op = ops::Rope { heads, layout: layout(&d) };
+    let y = d.g.push("rope", op, &[qkv, p.rows, p.rope, p.k, p.v]).expect("a well-formed case");
+    finish(d, &p, y, limit::ELEMENTWISE)
+}
+
+/// Norm, projection (with experts or not), RoPE: what fuses into `qkv_rope`.
+fn projected(operator: &str, number: usize, routed: bool) -> Case {
+    let mut d = Draw::new(operator, number);
+    let heads = heads(&mut d);
+    let p = d.paged(&heads, 130);
+    let inner = d.size(97);
+    let x = d.input("x", &[Axis::Rows.into(), inner.into()]);
+    let weight = d.weight("norm", &[inner]);
+    let mut weights = vec![d.weight("wqkv", &[heads.qkv_width(), inner])];
+    let mut inputs = vec![d.g.push("norm", ops::RmsNorm { weight, eps: 1e-5 }, &[x]).expect("a norm")];
+    if routed {
+        weights.push(d.weight("wqkv_ve", &[heads.qkv_width(), inner]));
+        let visual = d.modalities(p.count);
+        inputs.push(d.routing(&visual));
+    }
+    let bias = (number % 3 == 1 && !routed).then(|| d.weight("bias", &[heads.qkv_width()]));
+    let experts =
+        Routed { text: Expert::Weight(weights[0]), visual: weights.get(1).map(|&w| Expert::Weight(w)) };
+    let op = ops::Linear::routed(experts, bias.map(Routed::shared));
+    let qkv = d.g.push("wqkv", op, &inputs).expect("a projection");
+    let op = ops::Rope { heads, layout: layout(&d) };
+    let y = d.g.push("rope", op, &[qkv, p.rows, p.rope, p.k, p.v]).expect("a well-formed case");
+    finish(d, &p, y, limit::MATMUL)
+}
+
+fn qkv_rope(number: usize) -> Case {
+    projected("qkv_rope", number, false)
+}
+
+fn routed_qkv_rope(number: usize) -> Case {
+    projected("routed qkv_rope", number, true)
+}
+
+fn attention(number: usize) -> Case {
+    let mut d = Draw::new("attention", number);
+    let heads = heads(&mut d);
+    let most = if number % 2 == 0 { 130 } else { 3 };
+    let p = d.paged(&heads, most);
+    let q = d.input("q", &[Axis::Rows.into(), heads.query_width().into()]);
+    let op = ops::Attention { heads, scale: (heads.size as f32).powf(-0.5) };
+    let y =
+        d.g.push("attention", op, &[q, p.rows, p.pages, p.query_blocks, p.k, p.v])
+            .expect("a well-formed case");
+    finish(d, &p, y, limit::MATMUL)
+}
+
+fn attention_map(number: usize) -> Case {
+    let mut d = Draw::new("attention_map", number);
+    let heads = heads(&mut d);
+    let p = d.paged(&heads, 67);
+    let q = d.input("q", &[Axis::Rows.into(), heads.query_width().into()]);
+    let op = ops::AttentionMap { heads, scale: (heads.size as f32).powf(-0.5) };
+    let y = d.g.push("attention_map", op, &[q, p.rows, p.pages, p.k]).expect("a well-formed case");
+    finish(d, &p, y, limit::SOFTMAX)
+}
+
+fn tile_attention(number: usize) -> Case {
+    let mut d = Draw::new("tile_attention", number);
+    let tiles = d.rows(3);
+    d.axis(Axis::Tiles, tiles);
+    let heads = [1, 2, 3, 5][number % 4];
+    let (n, width) = (d.size(97), heads * [2, 3, 8, 64][number % 4]);
+    let x = d.input("x", &[Axis::Tiles.into(), n.into(), (3 * width).into()]);
+    let op = ops::TileAttention { heads, scale: ((width / heads) as f32).powf(-0.5) };
+    let y = d.g.push("tile_attention", op, &[x]).expect("a well-formed case");
+    d.g.output("y", y).expect("one output");
+    d.finish(limit::MATMUL)
+}
