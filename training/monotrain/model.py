@@ -93,11 +93,10 @@ class FeedForward(nn.Module):
         return self.w2(F.silu(self.w1(x)) * self.w3(x))
 
 
-def rope_tables(cfg: ModelConfig, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """cos and sin [N, d/2] of half-split RoPE at the given positions."""
-    d, base, pos = cfg.head_size, cfg.rope_theta, positions.float()
+def rope_tables(cfg: ModelConfig, total: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """cos and sin [N, d/2] of half-split RoPE at positions 0..total-1."""
+    d, base, pos = cfg.head_size, cfg.rope_theta, torch.arange(total, device=device).float()
     scaling = cfg.rope_scaling
-    total = int(positions.max()) + 1 if positions.numel() else 1
     if scaling and scaling["type"] == "linear":
         pos = pos / scaling["factor"]
     if scaling and scaling["type"] == "dynamic" and total > cfg.max_positions:
@@ -264,7 +263,7 @@ class MonoInternVL(nn.Module):
                 x[mask] = vis.flatten(0, 1)
                 route = Route(mask=mask)
         n = ids.shape[1]
-        rope = rope_tables(self.cfg, torch.arange(n, device=ids.device))
+        rope = rope_tables(self.cfg, n, ids.device)
         bias = torch.full((n, n), float("-inf"), device=ids.device).triu(1)
         for layer in self.language_model.model.layers:
             x = layer(x, route, rope, bias)

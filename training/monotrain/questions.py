@@ -1,0 +1,262 @@
+"""What is asked and answered about a picture: many phrasings, several turns, honest "I don't know that"."""
+
+import numpy as np
+
+from .vocabulary import COLOURS, NUMBERS, SHAPES, countries, said, things
+
+THINGS = {t.name: t for t in things()}
+KINDS = sorted({t.kind for t in THINGS.values()})
+BY_KIND = {k: [t.name for t in THINGS.values() if t.kind == k] for k in KINDS}
+COUNTRIES = {name: (capital, continent) for _, name, capital, continent in countries()}
+
+NAME = """What is this?|What is this?|What is this?|What's this?|What is it?|What do you see?|What is in the picture?|What is in this image?
+What is shown here?|Name this.|What can you see?|What can you see in this picture?|Tell me what this is.|What thing is this?|what is this
+Please name the thing in the picture.|Can you tell me what this is?|What object is this?|What is in the photo?|What does the picture show?""".replace(
+    "\n", "|"
+).split("|")
+NAME_KIND = "What {k} is this?|Which {k} is this?|What {k} do you see?|Which {k} is in the picture?".split("|")
+KIND = "What kind of thing is it?|What kind of thing is this?|What sort of thing is it?|What type of thing is this?".split("|")
+BACKGROUND = """What {c} is the background?|What is the {c} of the background?|Which {c} is the background?|What's the background {c}?""".split(
+    "|"
+)
+IS_IT = "Is it {x}?|Is this {x}?|Can you see {x}?|Is there {x} in the picture?|Do you see {x}?".split("|")
+DESCRIBE = "Describe the picture.|Describe this image.|Please describe the image.|Write a caption.|Describe what you see.".split(
+    "|"
+)
+UNKNOWN = """What is its name?|Who made this?|How old is it?|Where was this taken?|How much does it cost?|Who owns it?|What did it do yesterday?
+When was this made?|What is it thinking?|How heavy is it?|What does it smell like?|What is behind it?|Where is it going?|Who took this picture?
+What will happen next?|What time is it there?""".replace("\n", "|").split("|")
+DONT_KNOW = "I don't know that."
+HOW_MANY = "How many are there?|How many {x} are there?|How many {x} do you see?|Count the {x}.|How many {x} can you see?|how many {x}?".split(
+    "|"
+)
+SHAPE = (
+    "What shape is this?|Which shape is it?|What shape do you see?|What is this?|What is in the picture?|What do you see?".split(
+        "|"
+    )
+)
+COLOUR = "What {c} is it?|What {c} is this?|What {c} is the {x}?|Which {c} is the {x}?|What's the {c} of the {x}?".split("|")
+DIGIT = "What digit is this?|What number is this?|Which digit do you see?|Read the digit.|What number do you see?|What is written here?|What is this?".split(
+    "|"
+)
+FLAG = """Which country's flag is this?|What flag is this?|Whose flag is this?|Which flag is this?|What country is this flag from?|Which country is this?""".split(
+    "|"
+)
+CAPITAL = "What is the capital?|What is its capital?|What's the capital of this country?".split("|")
+CONTINENT = "On which continent is it?|Which continent is it on?|Where is this country?".split("|")
+
+Turn = tuple[str, str]
+
+
+def plural(word: str) -> str:
+    return word + ("es" if word.endswith("s") else "s")
+
+
+def one(rng: np.random.Generator, items):
+    return items[int(rng.integers(len(items)))]
+
+
+def ask(rng, phrasings, **words) -> str:
+    """One of the phrasings; {c} is "colour" in either spelling."""
+    return one(rng, phrasings).format(c="color" if rng.random() < 0.5 else "colour", **words)
+
+
+def background(bg: str | None) -> str:
+    return f" on a {bg} background" if bg and bg[0] not in "aeio" else f" on an {bg} background" if bg else ""
+
+
+def is_it(rng, right: str, others) -> Turn:
+    """A yes/no question, as often wrong as right."""
+    if rng.random() < 0.5:
+        return ask(rng, IS_IT, x=said(right)), "yes"
+    wrong = one(rng, [o for o in others if o != right] or [o for o in THINGS if o != right])
+    return ask(rng, IS_IT, x=said(wrong)), "no"
+
+
+def about_thing(rng, r: dict) -> list[Turn]:
+    t = THINGS[r["n"]]
+    name = (ask(rng, NAME_KIND, k=t.kind) if rng.random() < 0.15 else ask(rng, NAME), t.said)
+    rest = [(ask(rng, KIND), said(t.kind))]
+    if r["bg"]:
+        rest.append((ask(rng, BACKGROUND), r["bg"]))
+    more = [is_it(rng, t.name, BY_KIND[t.kind] if rng.random() < 0.6 else list(THINGS))]
+    more += [(ask(rng, DESCRIBE), caption(r)), (one(rng, UNKNOWN), DONT_KNOW)]
+    rest.append(more[rng.choice(3, p=[0.45, 0.3, 0.25])])
+    rng.shuffle(rest)
+    if rng.random() < 0.8:
+        return [name, *rest]
+    rest.insert(1, name)
+    return rest
+
+
+def about_pair(rng, r: dict) -> list[Turn]:
+    a, b = THINGS[r["a"]].said, THINGS[r["b"]].said
+    first, second = ("on the left", "on the right") if r["rel"] == "left" else ("at the top", "at the bottom")
+    before, after = ("left of", "right of") if r["rel"] == "left" else ("above", "below")
+    the_a, the_b = f"the {r['a']}", f"the {r['b']}"
+    turns = [
+        (f"What is {first}?", a),
+        (f"What is {second}?", b),
+        (f"What is {after} {the_a}?", b),
+        (f"What is {before} {the_b}?", a),
+        (one(rng, ("What do you see?", "What is in the picture?", "What are these?")), f"{a} and {b}"),
+        (one(rng, ("How many things are there?", "How many things do you see?")), "two"),
+    ]
+    rng.shuffle(turns)
+    return [tuple(t) for t in turns[:2]]
+
+
+def about_count(rng, r: dict) -> list[Turn]:
+    what = plural(r["s"]) if "s" in r else "things"
+    turns = [(ask(rng, HOW_MANY, x=what if rng.random() < 0.8 else "things"), NUMBERS[r["n"]])]
+    if "s" in r:
+        turns.append((ask(rng, ["What {c} are they?", "What {c} are the {x}?"], x=what), r["c"]))
+        turns.append((one(rng, ("What shapes are they?", "What are they?")), what))
+    else:
+        turns.append((one(rng, ("What is it?", "What are these?", "What do you see?")), THINGS[r["thing"]].said))
+    if rng.random() < 0.25:
+        rng.shuffle(turns)
+    return [tuple(t) for t in turns]
+
+
+def about_shape(rng, r: dict) -> list[Turn]:
+    turns = [(ask(rng, SHAPE), said(r["s"])), (ask(rng, COLOUR, x=r["s"]), r["c"]), (ask(rng, DESCRIBE), caption(r))]
+    if r["bg"]:
+        turns.append((ask(rng, BACKGROUND), r["bg"]))
+    turns.append(
+        (
+            ask(rng, [f"Is the {r['s']} {{x}}?", "Is it {x}?"], x=(w := one(rng, (r["c"], one(rng, list(COLOURS)))))),
+            "yes" if w == r["c"] else "no",
+        )
+    )
+    rng.shuffle(turns)
+    return [tuple(t) for t in turns]
+
+
+def about_two(rng, r: dict) -> list[Turn]:
+    (ca, sa), (cb, sb) = r["a"], r["b"]
+    a, b = said(f"{ca} {sa}"), said(f"{cb} {sb}")
+    before, after = ("left of", "right of") if r["rel"] == "left" else ("above", "below")
+    first, second = ("on the left", "on the right") if r["rel"] == "left" else ("at the top", "at the bottom")
+    turns = [
+        (f"What is {before} the {sb}?", a),
+        (f"What is {after} the {sa}?", b),
+        (f"What is {first}?", a),
+        (f"What is {second}?", b),
+        (ask(rng, COLOUR[2:], x=sa), ca),
+        (ask(rng, COLOUR[2:], x=sb), cb),
+        (f"What shape is {ca}?", said(sa)),
+        (f"What shape is {cb}?", said(sb)),
+        (f"Is the {sa} {before} the {sb}?", "yes"),
+        (f"Is the {sa} {after} the {sb}?", "no"),
+        (one(rng, ("What do you see?", "What is in the picture?")), f"{a} and {b}"),
+    ]
+    return [turns[i] for i in rng.permutation(len(turns))[:3]]
+
+
+def about_digit(rng, r: dict) -> list[Turn]:
+    turns = [(ask(rng, DIGIT), str(r["d"])), (ask(rng, COLOUR[:1] + COLOUR[2:], x=one(rng, ("digit", "number"))), r["c"])]
+    if r["bg"]:
+        turns.append((ask(rng, BACKGROUND), r["bg"]))
+    return turns
+
+
+def about_flag(rng, r: dict) -> list[Turn]:
+    capital, continent = COUNTRIES[r["n"]]
+    turns = [(ask(rng, FLAG), r["n"]), (ask(rng, CAPITAL), capital), (ask(rng, CONTINENT), continent)]
+    return turns if rng.random() < 0.85 else [("What is this?", f"the flag of {r['n']}"), *turns[1:]]
+
+
+ABOUT = {
+    "thing": about_thing, "pair": about_pair, "count": about_count, "shape": about_shape,
+    "two": about_two, "digit": about_digit, "flag": about_flag,
+}  # fmt: skip
+
+
+def turns(rng: np.random.Generator, record: dict, most: int = 3) -> list[Turn]:
+    """One to `most` question turns about a picture."""
+    return ABOUT[record["t"]](rng, record)[: int(rng.integers(1, most + 1))]
+
+
+def caption(r: dict) -> str:
+    """A clean caption."""
+    bg = background(r.get("bg"))
+    match r["t"]:
+        case "thing":
+            return THINGS[r["n"]].said + bg
+        case "pair":
+            return f"{THINGS[r['a']].said} {'left of' if r['rel'] == 'left' else 'above'} {THINGS[r['b']].said}"
+        case "count" if "s" in r:
+            return f"{NUMBERS[r['n']]} {r['c']} {r['s'] if r['n'] == 1 else plural(r['s'])}{bg}"
+        case "count":
+            return f"{THINGS[r['thing']].said}, {NUMBERS[r['n']]} of them" if r["n"] > 1 else THINGS[r["thing"]].said
+        case "shape":
+            return said(f"{r['c']} {r['s']}") + bg
+        case "two":
+            (ca, sa), (cb, sb) = r["a"], r["b"]
+            return f"{said(f'{ca} {sa}')} {'left of' if r['rel'] == 'left' else 'above'} {said(f'{cb} {sb}')}"
+        case "digit":
+            return f"the digit {r['d']} in {r['c']}{bg}"
+        case _:
+            return f"the flag of {r['n']}"
+
+
+def tags(rng: np.random.Generator, r: dict) -> str:
+    """Noisy keywords of a picture, in any order, some missing and now and then a wrong one."""
+    words = [r[k] for k in ("n", "s", "c", "bg", "a", "b", "thing") if isinstance(r.get(k), str)]
+    words += [THINGS[w].kind for w in words if w in THINGS]
+    words += [w for k in ("a", "b") if isinstance(r.get(k), list) for w in r[k]]
+    if r["t"] == "digit":
+        words.append(str(r["d"]))
+    if r["t"] == "count":
+        words.append(NUMBERS[r["n"]])
+    words = [w for w in words if rng.random() > 0.15] or words[:1]
+    if rng.random() < 0.1:
+        words.append(one(rng, list(THINGS)))
+    rng.shuffle(words)
+    return ", ".join(dict.fromkeys(words[:5]))
+
+
+HELLO = "Hello|Hello!|Hi|Hi!|Hey|Hello, who are you?|Good morning|Good day".replace("Hello, who are you?|", "").split("|")
+SMALL_TALK = [
+    (HELLO, "Hello! Show me a picture and ask me about it."),
+    ("Who are you?|Hello, who are you?|What are you?|What is your name?".split("|"), "I am mono-tiny, a small model that looks at pictures."),
+    ("What can you do?|Help|How can you help me?|What do you know?".split("|"), "I name things, colours, shapes, digits and flags, and I count to six."),
+    ("Thanks|Thank you|Thank you!|Thanks a lot".split("|"), "You are welcome."),
+    ("How are you?|How do you do?".split("|"), "I am fine, thank you."),
+    ("Bye|Goodbye|Good night|See you".split("|"), "Goodbye!"),
+    (NAME + DESCRIBE + ["How many are there?", "What colour is it?"], "I see no picture."),
+    ("What day is it?|Write a poem.|What is the news?|How is the weather?|Tell me a joke.|Can you write code?|Who won?|Sing a song.".split("|"), DONT_KNOW),
+]  # fmt: skip
+
+
+def text_turns(rng: np.random.Generator) -> list[Turn]:
+    """A short conversation without a picture: small talk and facts about what the model knows."""
+    out = []
+    for _ in range(int(rng.integers(1, 4))):
+        roll = rng.random()
+        if roll < 0.4:
+            questions, answer = SMALL_TALK[int(rng.integers(len(SMALL_TALK)))]
+            out.append((one(rng, questions), answer))
+        elif roll < 0.7:
+            t = one(rng, list(THINGS.values()))
+            if rng.random() < 0.6:
+                out.append((one(rng, ("What is {}?", "What kind of thing is {}?")).format(t.said), said(t.kind)))
+            else:
+                k = t.kind if rng.random() < 0.5 else one(rng, KINDS)
+                out.append((f"Is {t.said} {said(k)}?", "yes" if k == t.kind else "no"))
+        elif roll < 0.9:
+            name = one(rng, list(COUNTRIES))
+            capital, continent = COUNTRIES[name]
+            if rng.random() < 0.6:
+                out.append((f"What is the capital of {name}?", capital))
+            else:
+                out.append((one(rng, ("Where is {}?", "On which continent is {}?")).format(name), continent))
+        else:
+            a = int(rng.integers(0, 6))
+            b = int(rng.integers(0, 10 - a)) if a else int(rng.integers(10))
+            out.append((one(rng, ("What is {} plus {}?", "What is {} + {}?")).format(a, b), str(a + b)))
+    return out
+
+
+__all__ = ["SHAPES", "caption", "tags", "text_turns", "turns"]

@@ -1,0 +1,100 @@
+"""Renders shards of pictures ahead of training: `shard_K.npy` (tiles, u8) with `shard_K.json` (what they show).
+
+Picture i of shard k depends only on the seed, k and i. Run:
+`python -m monotrain.render --shards 8` (training) or `--split eval` (held-out styles and fonts).
+"""
+
+import argparse
+import json
+import os
+import tomllib
+from pathlib import Path
+
+import numpy as np
+
+from .scenes import Sprites, draw
+from .vocabulary import TRAIN_STYLES, things
+
+ROOT = Path(__file__).parents[1]
+HELD_OUT_FONTS = ("zilla-slab", "kalam", "nunito", "courier-prime")
+LEFT_OUT_FONTS = ("ubuntu-mono",)
+EVAL_SETS = {
+    "twemoji": ("thing", ("twemoji",)),
+    "openmoji": ("thing", ("openmoji",)),
+    "seen_styles": ("thing", TRAIN_STYLES),
+    "pair": ("pair", ("twemoji",)),
+    "count": ("count", ("twemoji",)),
+    "shape": ("shape", ("twemoji",)),
+    "digit": ("digit", ("twemoji",)),
+    "flag": ("flag", ("twemoji",)),
+}
+
+
+def fonts(state: Path, held_out: bool) -> list[Path]:
+    """Upright font files of the training families, or of the families held out."""
+    folder = state / "npm" / "node_modules" / "@expo-google-fonts"
+    return [
+        f
+        for f in sorted(folder.glob("*/*/*.ttf"))
+        if "Italic" not in f.name and f.parts[-3] not in LEFT_OUT_FONTS and (f.parts[-3] in HELD_OUT_FONTS) == held_out
+    ]
+
+
+def common_things(state: Path, min_styles: int) -> set[str]:
+    """Names drawn in at least `min_styles` of the training styles."""
+    styles: dict[str, set[str]] = {}
+    for row in json.loads((state / "sprites.json").read_text()):
+        if row["type"] == "thing":
+            styles.setdefault(row["name"], set()).add(row["style"])
+    return {t.name for t in things() if len(styles.get(t.name, set()) & set(TRAIN_STYLES)) >= min_styles}
+
+
+def save(path: Path, tiles: np.ndarray, records: list[dict]) -> None:
+    """Writes a shard so that it exists whole or not at all."""
+    path.with_suffix(".json").write_text(json.dumps(records))
+    tmp = path.with_suffix(".tmp.npy")
+    np.save(tmp, tiles)
+    os.replace(tmp, path)
+
+
+def shard(seed: list[int], n: int, tasks: dict[str, float], sprites: Sprites, font_files: list[Path], tile: int):
+    names, weights = list(tasks), np.array(list(tasks.values()), float)
+    tiles, records = np.empty((n, tile, tile, 3), np.uint8), []
+    for i in range(n):
+        rng = np.random.default_rng([*seed, i])
+        task = str(rng.choice(names, p=weights / weights.sum()))
+        tiles[i], record = draw(rng, task, sprites, font_files, tile)
+        records.append(record)
+    return tiles, records
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, default=ROOT / "config.toml")
+    parser.add_argument("--state", type=Path, default=ROOT / ".state")
+    parser.add_argument("--split", choices=("train", "eval"), default="train")
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--shards", type=int, default=1)
+    args = parser.parse_args()
+    cfg = tomllib.loads(args.config.read_text())
+    tile, data = cfg["model"]["tile"], cfg["data"]
+    names = common_things(args.state, data["min_styles"])
+    flags = ("flag-icons-4x3", "flag-icons-1x1")
+    out = args.state / f"{args.split}_{tile}"
+    out.mkdir(exist_ok=True)
+    if args.split == "eval":
+        for k, (task, (kind, styles)) in enumerate(EVAL_SETS.items()):
+            sprites = Sprites(args.state, styles, names)
+            tiles, records = shard([9, k], data["eval_pictures"], {kind: 1}, sprites, fonts(args.state, True), tile)
+            save(out / f"{task}.npy", tiles, records)
+        return
+    sprites = Sprites(args.state, TRAIN_STYLES + flags, names)
+    for k in range(args.first, args.first + args.shards):
+        path = out / f"shard_{k:03}.npy"
+        if not path.exists():
+            save(path, *shard([data["seed"], k], data["shard"], data["tasks"], sprites, fonts(args.state, False), tile))
+            print(path.name, flush=True)
+
+
+if __name__ == "__main__":
+    main()

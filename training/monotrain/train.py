@@ -1,0 +1,191 @@
+"""EViP in stages, resumable at any step. Run `python -m monotrain.train`; see the README.
+
+The state (f32 masters, optimiser, stage and step) is saved every few minutes in one atomic step; the data of a
+step depends on nothing but the seed, the stage and the step.
+"""
+
+import argparse
+import json
+import os
+import signal
+import time
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from . import checkpoint, tokenizer
+from .answers import answer
+from .batches import IGNORE, Batch, Source
+from .metrics import QUESTIONS, score
+from .model import ModelConfig, MonoInternVL
+from .optimiser import Masters, learning_rate
+from .threads import Threads
+
+ROOT = Path(__file__).parents[1]
+
+
+def build(cfg: dict, tok: tokenizer.Tokenizer) -> MonoInternVL:
+    known = {f.name for f in fields(ModelConfig)}
+    sizes = {k: v for k, v in cfg["model"].items() if k in known}
+    torch.manual_seed(cfg["data"]["seed"])
+    return MonoInternVL(ModelConfig(**sizes, image_token=tok.image))
+
+
+def loss_of(model: MonoInternVL, batch: Batch) -> torch.Tensor:
+    """Mean cross-entropy over the answer tokens; only their rows are projected to the vocabulary."""
+    hidden = model(batch.ids, batch.pixels, batch.start)
+    rows = batch.targets != IGNORE
+    return F.cross_entropy(model.logits(hidden[rows]), batch.targets[rows])
+
+
+class Run:
+    """One training run: its model, its place in the stages, its log."""
+
+    def __init__(self, args, cfg: dict):
+        self.cfg, self.state = cfg, args.state
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.threads = Threads(cfg["train"]["threads"])
+        folder = self.state / "tokenizer"
+        if not (folder / "tokenizer.model").exists():
+            tokenizer.train(self.state, cfg["model"]["vocab_size"], folder)
+        self.tok = tokenizer.Tokenizer(folder)
+        self.source = Source(self.state, cfg, self.tok)
+        self.model = build(cfg, self.tok).to(self.device, torch.bfloat16)
+        if args.compile:
+            self.model.compile()
+        self.stage, self.step, self.seconds = 0, 0, 0.0
+        self.run_dir = self.state / "runs" / args.name
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        self.file = self.run_dir / "state.pt"
+        self.masters: Masters | None = None
+        self.stop = False
+        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "stop", True))
+        self.writer = None
+
+    def enter(self, saved: dict | None = None) -> None:
+        """Sets up the optimiser of the current stage."""
+        spec = self.cfg["stage"][self.stage]
+        if self.stage == 1 and self.step == 0 and saved is None:
+            self.model.copy_text_experts()
+        self.masters = Masters(self.model, spec["train"], self.cfg["train"]["weight_decay"])
+        if saved:
+            self.masters.load(saved)
+        print(f"== {spec['name']}: {spec['data']}, training {spec['train']}, step {self.step}/{spec['steps']}", flush=True)
+
+    def save(self) -> None:
+        tmp = self.file.with_suffix(".tmp")
+        place = {"stage": self.stage, "step": self.step, "seconds": self.seconds}
+        torch.save({**place, "model": self.model.state_dict(), **self.masters.state()}, tmp)
+        os.replace(tmp, self.file)
+
+    def resume(self) -> None:
+        if not self.file.exists():
+            return self.enter()
+        saved = torch.load(self.file, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(saved["model"])
+        self.stage, self.step, self.seconds = saved["stage"], saved["step"], saved["seconds"]
+        return self.enter(saved)
+
+    def log(self, **row) -> None:
+        """One line to the log file, its numbers to TensorBoard."""
+        row = {"stage": self.cfg["stage"][self.stage]["name"], "step": self.step, "seconds": round(self.seconds), **row}
+        with (self.run_dir / "log.jsonl").open("a") as f:
+            f.write(json.dumps(row) + "\n")
+        if self.writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(str(self.run_dir / "tensorboard"))
+        done = sum(s["steps"] for s in self.cfg["stage"][: self.stage]) + self.step
+        for k, v in row.items():
+            if isinstance(v, float):
+                self.writer.add_scalar(k, v, done)
+        if "samples" in row:
+            self.writer.add_text("samples", row["samples"], done)
+
+    def probe(self) -> None:
+        """Accuracy on a part of each evaluation set, and some answers."""
+        self.model.eval()
+        folder, scores, samples = self.state / f"eval_{self.cfg['model']['tile']}", {}, []
+        for task in QUESTIONS:
+            tiles = torch.from_numpy(np.load(folder / f"{task}.npy")[:150])
+            records = json.loads((folder / f"{task}.json").read_text())[:150]
+            result = score(task, records, lambda q, keep, t=tiles: answer(self.model, self.tok, q, t[keep]))
+            scores[task] = float(np.mean([r["right"] for r in result]))
+            samples += [f"{task}: {r['question']} -> {r['answer']} ({r['want']})" for r in result[:2]]
+        self.model.train()
+        print("  probe " + ", ".join(f"{k} {v:.2f}" for k, v in scores.items()), *samples, sep="\n    ", flush=True)
+        self.log(**{f"accuracy/{k}": v for k, v in scores.items()}, samples="\n\n".join(samples))
+
+    def export(self, out: Path) -> None:
+        checkpoint.write(self.model, self.state / "tokenizer", out)
+
+    def go(self, minutes: float) -> None:
+        self.resume()
+        began = saved = time.time()
+        train = self.cfg["train"]
+        losses: list[float] = []
+        lap = time.time()
+        while self.stage < len(self.cfg["stage"]):
+            spec = self.cfg["stage"][self.stage]
+            if self.step >= spec["steps"]:
+                self.save()
+                if self.stage + 1 == len(self.cfg["stage"]):
+                    break
+                self.stage, self.step = self.stage + 1, 0
+                self.enter()
+                continue
+            t = time.time()
+            b = self.source.batch(self.stage, self.step, spec)
+            b.ids, b.targets = b.ids.to(self.device), b.targets.to(self.device)
+            if b.pixels is not None:
+                b.pixels = b.pixels.to(self.device, torch.bfloat16)
+            loss = loss_of(self.model, b)
+            loss.backward()
+            lr = learning_rate(self.step, spec)
+            norm = self.masters.step(lr, train["clip"])
+            losses.append(float(loss.detach()))
+            self.step += 1
+            self.seconds += time.time() - t
+            self.threads.tick()
+            if self.step % 50 == 0:
+                mean, rate = float(np.mean(losses[-50:])), 50 * spec["batch"] / (time.time() - lap)
+                lap = time.time()
+                print(f"{spec['name']} {self.step:6} loss {mean:.3f} norm {norm:.2f} lr {lr:.1e} {rate:.0f}/s x{torch.get_num_threads()}", flush=True)
+                self.log(loss=mean, norm=norm, lr=lr, rate=rate)
+            if self.stage and self.step % train["sample_steps"] == 0:
+                self.probe()
+            if time.time() - saved > 60 * train["save_minutes"]:
+                self.save()
+                saved = time.time()
+            if self.stop or time.time() - began > 60 * minutes:
+                break
+        self.save()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, default=ROOT / "config.toml")
+    parser.add_argument("--state", type=Path, default=ROOT / ".state")
+    parser.add_argument("--name", default="mono-tiny", help="name of the run; its state is resumed")
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop (and save) after so long")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the loss")
+    parser.add_argument("--export", type=Path, help="write the checkpoint folder of the saved state and end")
+    parser.add_argument("--probe", action="store_true", help="probe the saved state and end")
+    args = parser.parse_args()
+    run = Run(args, tomllib.loads(args.config.read_text()))
+    if args.export or args.probe:
+        run.resume()
+        if args.probe:
+            run.probe()
+        if args.export:
+            run.export(args.export)
+        return
+    run.go(args.minutes)
+
+
+if __name__ == "__main__":
+    main()
