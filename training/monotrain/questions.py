@@ -1,49 +1,25 @@
 """What is asked and answered about a picture: many phrasings, several turns, honest "I don't know that"."""
 
+import tomllib
+
 import numpy as np
 
-from .vocabulary import COLOURS, NUMBERS, SHAPES, countries, said, things
+from .vocabulary import COLOURS, DATA, NUMBERS, SHAPES, countries, said, things
 
 THINGS = {t.name: t for t in things()}
 KINDS = sorted({t.kind for t in THINGS.values()})
+ASKABLE = set("animal bird insect plant fruit vegetable food drink vehicle building instrument tool ball".split())
 BY_KIND = {k: [t.name for t in THINGS.values() if t.kind == k] for k in KINDS}
 COUNTRIES = {name: (capital, continent) for _, name, capital, continent in countries()}
 
-NAME = """What is this?|What is this?|What is this?|What's this?|What is it?|What do you see?|What is in the picture?|What is in this image?
-What is shown here?|Name this.|What can you see?|What can you see in this picture?|Tell me what this is.|What thing is this?|what is this
-Please name the thing in the picture.|Can you tell me what this is?|What object is this?|What is in the photo?|What does the picture show?""".replace(
-    "\n", "|"
-).split("|")
-NAME_KIND = "What {k} is this?|Which {k} is this?|What {k} do you see?|Which {k} is in the picture?".split("|")
-KIND = "What kind of thing is it?|What kind of thing is this?|What sort of thing is it?|What type of thing is this?".split("|")
-BACKGROUND = """What {c} is the background?|What is the {c} of the background?|Which {c} is the background?|What's the background {c}?""".split(
-    "|"
-)
-IS_IT = "Is it {x}?|Is this {x}?|Can you see {x}?|Is there {x} in the picture?|Do you see {x}?".split("|")
-DESCRIBE = "Describe the picture.|Describe this image.|Please describe the image.|Write a caption.|Describe what you see.".split(
-    "|"
-)
-UNKNOWN = """What is its name?|Who made this?|How old is it?|Where was this taken?|How much does it cost?|Who owns it?|What did it do yesterday?
-When was this made?|What is it thinking?|How heavy is it?|What does it smell like?|What is behind it?|Where is it going?|Who took this picture?
-What will happen next?|What time is it there?""".replace("\n", "|").split("|")
+PHRASINGS = tomllib.loads((DATA / "phrasings.toml").read_text())
+NAME, NAME_KIND, KIND = (PHRASINGS[k] for k in ("name", "name_kind", "kind"))
+BACKGROUND, COLOUR, SHAPE = (PHRASINGS[k] for k in ("background", "colour", "shape"))
+IS_IT, DESCRIBE, UNKNOWN = (PHRASINGS[k] for k in ("is_it", "describe", "unknown"))
+HOW_MANY, DIGIT = (PHRASINGS[k] for k in ("how_many", "digit"))
+FLAG, CAPITAL, CONTINENT = (PHRASINGS[k] for k in ("flag", "capital", "continent"))
 DONT_KNOW = "I don't know that."
-HOW_MANY = "How many are there?|How many {x} are there?|How many {x} do you see?|Count the {x}.|How many {x} can you see?|how many {x}?".split(
-    "|"
-)
-SHAPE = (
-    "What shape is this?|Which shape is it?|What shape do you see?|What is this?|What is in the picture?|What do you see?".split(
-        "|"
-    )
-)
-COLOUR = "What {c} is it?|What {c} is this?|What {c} is the {x}?|Which {c} is the {x}?|What's the {c} of the {x}?".split("|")
-DIGIT = "What digit is this?|What number is this?|Which digit do you see?|Read the digit.|What number do you see?|What is written here?|What is this?".split(
-    "|"
-)
-FLAG = """Which country's flag is this?|What flag is this?|Whose flag is this?|Which flag is this?|What country is this flag from?|Which country is this?""".split(
-    "|"
-)
-CAPITAL = "What is the capital?|What is its capital?|What's the capital of this country?".split("|")
-CONTINENT = "On which continent is it?|Which continent is it on?|Where is this country?".split("|")
+SMALL_TALK = [(sum((PHRASINGS[k] for k in t.get("like", [])), []) + t["questions"], t["answer"]) for t in PHRASINGS["small_talk"]]
 
 Turn = tuple[str, str]
 
@@ -75,7 +51,7 @@ def is_it(rng, right: str, others) -> Turn:
 
 def about_thing(rng, r: dict) -> list[Turn]:
     t = THINGS[r["n"]]
-    name = (ask(rng, NAME_KIND, k=t.kind) if rng.random() < 0.15 else ask(rng, NAME), t.said)
+    name = (ask(rng, NAME_KIND, k=t.kind) if t.kind in ASKABLE and rng.random() < 0.15 else ask(rng, NAME), t.said)
     rest = [(ask(rng, KIND), said(t.kind))]
     if r["bg"]:
         rest.append((ask(rng, BACKGROUND), r["bg"]))
@@ -123,12 +99,8 @@ def about_shape(rng, r: dict) -> list[Turn]:
     turns = [(ask(rng, SHAPE), said(r["s"])), (ask(rng, COLOUR, x=r["s"]), r["c"]), (ask(rng, DESCRIBE), caption(r))]
     if r["bg"]:
         turns.append((ask(rng, BACKGROUND), r["bg"]))
-    turns.append(
-        (
-            ask(rng, [f"Is the {r['s']} {{x}}?", "Is it {x}?"], x=(w := one(rng, (r["c"], one(rng, list(COLOURS)))))),
-            "yes" if w == r["c"] else "no",
-        )
-    )
+    maybe = r["c"] if rng.random() < 0.5 else one(rng, list(COLOURS))
+    turns.append((ask(rng, [f"Is the {r['s']} {{x}}?", "Is it {x}?"], x=maybe), "yes" if maybe == r["c"] else "no"))
     rng.shuffle(turns)
     return [tuple(t) for t in turns]
 
@@ -217,19 +189,6 @@ def tags(rng: np.random.Generator, r: dict) -> str:
     return ", ".join(dict.fromkeys(words[:5]))
 
 
-HELLO = "Hello|Hello!|Hi|Hi!|Hey|Hello, who are you?|Good morning|Good day".replace("Hello, who are you?|", "").split("|")
-SMALL_TALK = [
-    (HELLO, "Hello! Show me a picture and ask me about it."),
-    ("Who are you?|Hello, who are you?|What are you?|What is your name?".split("|"), "I am mono-tiny, a small model that looks at pictures."),
-    ("What can you do?|Help|How can you help me?|What do you know?".split("|"), "I name things, colours, shapes, digits and flags, and I count to six."),
-    ("Thanks|Thank you|Thank you!|Thanks a lot".split("|"), "You are welcome."),
-    ("How are you?|How do you do?".split("|"), "I am fine, thank you."),
-    ("Bye|Goodbye|Good night|See you".split("|"), "Goodbye!"),
-    (NAME + DESCRIBE + ["How many are there?", "What colour is it?"], "I see no picture."),
-    ("What day is it?|Write a poem.|What is the news?|How is the weather?|Tell me a joke.|Can you write code?|Who won?|Sing a song.".split("|"), DONT_KNOW),
-]  # fmt: skip
-
-
 def text_turns(rng: np.random.Generator) -> list[Turn]:
     """A short conversation without a picture: small talk and facts about what the model knows."""
     out = []
@@ -240,10 +199,10 @@ def text_turns(rng: np.random.Generator) -> list[Turn]:
             out.append((one(rng, questions), answer))
         elif roll < 0.7:
             t = one(rng, list(THINGS.values()))
-            if rng.random() < 0.6:
+            if rng.random() < 0.6 or t.kind in ("sky", "body"):
                 out.append((one(rng, ("What is {}?", "What kind of thing is {}?")).format(t.said), said(t.kind)))
             else:
-                k = t.kind if rng.random() < 0.5 else one(rng, KINDS)
+                k = t.kind if rng.random() < 0.5 else one(rng, sorted(ASKABLE))
                 out.append((f"Is {t.said} {said(k)}?", "yes" if k == t.kind else "no"))
         elif roll < 0.9:
             name = one(rng, list(COUNTRIES))

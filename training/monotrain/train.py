@@ -111,8 +111,9 @@ class Run:
         self.model.eval()
         folder, scores, samples = self.state / f"eval_{self.cfg['model']['tile']}", {}, []
         for task in QUESTIONS:
-            tiles = torch.from_numpy(np.load(folder / f"{task}.npy")[:150])
-            records = json.loads((folder / f"{task}.json").read_text())[:150]
+            n = self.cfg["train"]["probe_pictures"]
+            tiles = torch.from_numpy(np.load(folder / f"{task}.npy")[:n])
+            records = json.loads((folder / f"{task}.json").read_text())[:n]
             result = score(task, records, lambda q, keep, t=tiles: answer(self.model, self.tok, q, t[keep]))
             scores[task] = float(np.mean([r["right"] for r in result]))
             samples += [f"{task}: {r['question']} -> {r['answer']} ({r['want']})" for r in result[:2]]
@@ -154,9 +155,10 @@ class Run:
             if self.step % 50 == 0:
                 mean, rate = float(np.mean(losses[-50:])), 50 * spec["batch"] / (time.time() - lap)
                 lap = time.time()
-                print(f"{spec['name']} {self.step:6} loss {mean:.3f} norm {norm:.2f} lr {lr:.1e} {rate:.0f}/s x{torch.get_num_threads()}", flush=True)
+                place = f"{spec['name']} {self.step:6}"
+                print(f"{place} loss {mean:.3f} norm {norm:.2f} lr {lr:.1e} {rate:.0f}/s x{torch.get_num_threads()}", flush=True)
                 self.log(loss=mean, norm=norm, lr=lr, rate=rate)
-            if self.stage and self.step % train["sample_steps"] == 0:
+            if self.stage and (self.step % train["sample_steps"] == 0 or self.step == spec["steps"]):
                 self.probe()
             if time.time() - saved > 60 * train["save_minutes"]:
                 self.save()

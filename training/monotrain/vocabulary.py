@@ -27,7 +27,12 @@ NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight
 _SOME = """grapes cherries peanuts pancakes bread cheese meat bacon fries salad popcorn rice noodles spaghetti sushi
 chocolate honey milk coffee tea wine beer champagne rain lightning fire money soap corn books candy""".split()
 _PAIR = "jeans glasses sunglasses headphones scissors socks".split()
-_PLURAL = {"cherry blossom": "cherry blossoms", "bow and arrow": "bows"}
+_KINDS = {
+    "food": "some food",
+    "clothing": "something to wear",
+    "sky": "something in the sky",
+    "body": "a part of the body",
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Thing:
 
 def said(name: str) -> str:
     """A name with its article: "a cat", "an owl", "some grapes", "a pair of jeans"."""
+    if name in _KINDS:
+        return _KINDS[name]
     if name in _SOME:
         return f"some {name}"
     if name in _PAIR:
