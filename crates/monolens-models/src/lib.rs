@@ -10,7 +10,9 @@ pub mod checkpoint;
 pub mod config;
 #[cfg(not(target_arch = "wasm32"))]
 mod files;
+pub mod grounding;
 pub mod image;
+pub mod prompt;
 pub mod random;
 pub mod tokenizer;
 
