@@ -1,29 +1,78 @@
-"""What is measured: one plain question a task, exact match, confidence intervals, chance and majority."""
+"""What is measured: one plain question a picture and task, exact match, confidence intervals, chance and majority."""
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from .questions import THINGS, plural
+from .questions import BY_KIND, THINGS, plural
 from .vocabulary import NUMBERS, said
 
-# (question, wanted answer) of a record; None where the record does not fit the task.
-QUESTIONS: dict[str, Callable[[dict], tuple[str, str] | None]] = {
-    "twemoji": lambda r: ("What is this?", THINGS[r["n"]].said),
-    "openmoji": lambda r: ("What is this?", THINGS[r["n"]].said),
-    "seen_styles": lambda r: ("What is this?", THINGS[r["n"]].said),
-    "pair": lambda r: (f"What is {'on the left' if r['rel'] == 'left' else 'at the top'}?", THINGS[r["a"]].said),
-    "count": lambda r: (f"How many {plural(r['s']) if 's' in r else 'things'} are there?", NUMBERS[r["n"]]),
-    "shape": lambda r: _shape(r),
-    "digit": lambda r: ("What digit is this?", str(r["d"])),
-    "flag": lambda r: ("Which country's flag is this?", r["n"]),
+
+@dataclass(frozen=True)
+class Task:
+    """A question to the pictures of an evaluation set; `ask` gives (question, answer), or None if it does not fit."""
+
+    pictures: str
+    title: str
+    ask: Callable[[dict, int], tuple[str, str] | None]
+
+
+def _name(r: dict, _i: int) -> tuple[str, str]:
+    return "What is this?", THINGS[r["n"]].said
+
+
+def _first(r: dict) -> str:
+    return "on the left" if r["rel"] == "left" else "at the top"
+
+
+def _pair(r: dict, _i: int):
+    return f"What is {_first(r)}?", THINGS[r["a"]].said
+
+
+def _shape(r: dict, _i: int):
+    return ("What shape is this?", said(r["s"])) if r["t"] == "shape" else None
+
+
+def _shape_colour(r: dict, _i: int):
+    return ("What colour is it?", r["c"]) if r["t"] == "shape" else None
+
+
+def _relation(r: dict, _i: int):
+    return (f"What is {_first(r)}?", said(" ".join(r["a"]))) if r["t"] == "two" else None
+
+
+def _is_it(r: dict, i: int):
+    if i % 2:
+        return f"Is it {said(r['n'])}?", "yes"
+    others = [n for n in BY_KIND[THINGS[r["n"]].kind] if n != r["n"]] or ["dog"]
+    return f"Is it {said(others[i // 2 % len(others)])}?", "no"
+
+
+def _count(r: dict, _i: int):
+    return f"How many {plural(r['s']) if 's' in r else 'things'} are there?", NUMBERS[r["n"]]
+
+
+TASKS = {
+    "things_twemoji": Task("twemoji", "things, style never trained on (twemoji)", _name),
+    "things_openmoji": Task("openmoji", "things, style never trained on (openmoji, line art)", _name),
+    "things_seen": Task("seen_styles", "things, styles trained on, new pictures", _name),
+    "kind": Task("twemoji", "kind of thing (twemoji)", lambda r, i: ("What kind of thing is it?", said(THINGS[r["n"]].kind))),
+    "yes_no": Task("twemoji", "is it X? (twemoji; X of the same kind)", _is_it),
+    "background": Task(
+        "twemoji", "colour of the background", lambda r, i: ("What colour is the background?", r["bg"]) if r["bg"] else None
+    ),
+    "pair": Task(
+        "pair", "which of two things is left / on top (twemoji)", lambda r, i: (f"What is {_first(r)}?", THINGS[r["a"]].said)
+    ),
+    "count": Task("count", "counting one to six", _count),
+    "shape": Task("shape", "shape, of eight", _shape),
+    "shape_colour": Task("shape", "colour of a shape, of eleven", _shape_colour),
+    "relation": Task("shape", "colour and shape left / on top, of 88", _relation),
+    "digit": Task("digit", "digit, font families never trained on", lambda r, i: ("What digit is this?", str(r["d"]))),
+    "flag": Task("flag", "flag, style never trained on (twemoji), of 48", lambda r, i: ("Which country's flag is this?", r["n"])),
 }
-
-
-def _shape(r: dict) -> tuple[str, str]:
-    if r["t"] == "shape":
-        return "What shape is this?", said(r["s"])
-    return f"What is {'on the left' if r['rel'] == 'left' else 'at the top'}?", said(" ".join(r["a"]))
+PROBE = ("things_twemoji", "things_seen", "count", "shape", "digit", "flag")
 
 
 def same(answer: str, want: str) -> bool:
@@ -38,16 +87,16 @@ def same(answer: str, want: str) -> bool:
     return bare(answer) == bare(want)
 
 
-def score(task: str, records: list[dict], ask: Callable[[str, list[int]], list[str]]) -> list[dict]:
-    """Asks each record its question (grouped by question) and marks the answers."""
-    rows = [QUESTIONS[task](r) for r in records]
-    out: list[dict] = [{} for _ in rows]
-    for question in dict.fromkeys(q for q, _ in rows):
-        keep = [i for i, (q, _) in enumerate(rows) if q == question]
+def score(task: str, records: Sequence[dict], ask: Callable[[str, list[int]], list[str]]) -> list[dict]:
+    """Asks each fitting record its question (grouped by question) and marks the answers."""
+    rows = {i: t for i, r in enumerate(records) if (t := TASKS[task].ask(r, i)) is not None}
+    out: dict[int, dict] = {}
+    for question in dict.fromkeys(q for q, _ in rows.values()):
+        keep = [i for i, (q, _) in rows.items() if q == question]
         for i, got in zip(keep, ask(question, keep), strict=True):
             want = rows[i][1]
-            out[i] = {"question": question, "want": want, "answer": got, "right": same(got, want)}
-    return out
+            out[i] = {"picture": i, "question": question, "want": want, "answer": got, "right": same(got, want)}
+    return [out[i] for i in rows]
 
 
 def interval(right: int, n: int, z: float = 1.96) -> tuple[float, float]:

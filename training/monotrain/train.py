@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from . import checkpoint, tokenizer
 from .answers import answer
 from .batches import IGNORE, Batch, Source
-from .metrics import QUESTIONS, score
+from .metrics import PROBE, TASKS, score
 from .model import ModelConfig, MonoInternVL
 from .optimiser import Masters, learning_rate
 from .threads import Threads
@@ -110,10 +110,11 @@ class Run:
         """Accuracy on a part of each evaluation set, and some answers."""
         self.model.eval()
         folder, scores, samples = self.state / f"eval_{self.cfg['model']['tile']}", {}, []
-        for task in QUESTIONS:
-            n = self.cfg["train"]["probe_pictures"]
-            tiles = torch.from_numpy(np.load(folder / f"{task}.npy")[:n])
-            records = json.loads((folder / f"{task}.json").read_text())[:n]
+        n = self.cfg["train"]["probe_pictures"]
+        for task in PROBE:
+            pictures = folder / TASKS[task].pictures
+            tiles = torch.from_numpy(np.load(pictures.with_suffix(".npy"))[:n])
+            records = json.loads(pictures.with_suffix(".json").read_text())[:n]
             result = score(task, records, lambda q, keep, t=tiles: answer(self.model, self.tok, q, t[keep]))
             scores[task] = float(np.mean([r["right"] for r in result]))
             samples += [f"{task}: {r['question']} -> {r['answer']} ({r['want']})" for r in result[:2]]
