@@ -104,8 +104,6 @@ def main() -> None:
     if args.json:
         report = {"date": time.strftime("%Y-%m-%d"), "engine": args.engine, "tasks": numbers}
         args.json.write_text(json.dumps(report, indent=1) + "\n")
-            json.dumps({"date": time.strftime("%Y-%m-%d"), "engine": args.engine, "tasks": numbers}, indent=1) + "\n"
-        )
     if args.confusions and wrong:
         confusions(wrong, args.confusions)
 

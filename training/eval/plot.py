@@ -1,0 +1,67 @@
+"""Plots a run's loss and probe accuracies from its log.
+
+python -m eval.plot --out results/training.png
+"""
+
+import argparse
+import json
+import tomllib
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+TITLES = {
+    "things_twemoji": "things, held-out style",
+    "things_seen": "things, seen styles",
+    "count": "counting to six",
+    "shape": "shape",
+    "digit": "digit, held-out fonts",
+    "flag": "flag, held-out style",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--log", type=Path, default=ROOT / ".state" / "runs" / "mono-tiny" / "log.jsonl")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "training.png")
+    args = parser.parse_args()
+    stages = tomllib.loads((ROOT / "config.toml").read_text())["stage"]
+    rows = [json.loads(line) for line in args.log.read_text().splitlines()]
+    begin, total = {}, 0
+    for spec in stages:
+        begin[spec["name"]] = total
+        total += spec["steps"] * spec["batch"]
+    batch = {s["name"]: s["batch"] for s in stages}
+
+    def x(row: dict) -> float:
+        return (begin[row["stage"]] + row["step"] * batch[row["stage"]]) / 1000
+
+    fig, (left, right) = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
+    for spec in stages:
+        part = [r for r in rows if "loss" in r and r["stage"] == spec["name"]]
+        left.plot([x(r) for r in part], [r["loss"] for r in part], label=f"{spec['name']} ({spec['data']})", lw=1.2)
+    left.set(xlabel="samples (thousands)", ylabel="loss on answer tokens", title="Loss by stage", ylim=(0, 5))
+    left.legend()
+    for name, title in TITLES.items():
+        part = [r for r in rows if f"accuracy/{name}" in r]
+        right.plot([x(r) for r in part], [100 * r[f"accuracy/{name}"] for r in part], marker="o", ms=3, label=title)
+    n = tomllib.loads((ROOT / "config.toml").read_text())["train"]["probe_pictures"]
+    right.set(
+        xlabel="samples (thousands)",
+        ylabel="exact answers, %",
+        ylim=(0, 100),
+        title=f"Probe during training ({n} pictures a task)",
+    )
+    right.legend(fontsize=8)
+    for axis in (left, right):
+        axis.grid(alpha=0.3)
+    args.out.parent.mkdir(exist_ok=True)
+    fig.savefig(args.out, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
