@@ -10,11 +10,18 @@ pub mod checkpoint;
 pub mod config;
 #[cfg(not(target_arch = "wasm32"))]
 mod files;
+pub mod graphs;
 pub mod grounding;
 pub mod image;
+mod model;
 pub mod prompt;
 pub mod random;
+mod rope;
 pub mod tokenizer;
+pub mod weights;
+
+pub use model::{Model, ModelError, ModelParts, Part, PartSize, Weight, part_sizes};
+pub use rope::Rope;
 
 #[cfg(test)]
 mod test_support;

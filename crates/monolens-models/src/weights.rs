@@ -1,0 +1,200 @@
+//! What a graph's weight names stand for: stored tensors, or ones derived from them (spec §4.2).
+
+use crate::checkpoint::{CheckpointError, DType, Layout, TensorInfo, TensorSource};
+use crate::config::ModelConfig;
+use monolens_graph::{Graph, WeightSpec};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// The stored position table.
+const POSITIONS: &str = "vision_model.embeddings.position_embedding";
+
+/// The position table interpolated to the tile's grid; a name of ours.
+const INTERPOLATED: &str = "vision_model.embeddings.position_embedding.interpolated";
+
+/// How a graph's weight comes about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin<'a> {
+    /// Stored under this name.
+    Stored(&'a str),
+    /// [`interpolate_positions`] of the stored table.
+    Positions {
+        /// Name of the stored table, [1, 1 + from², C].
+        tensor: &'static str,
+        /// Side of the stored grid.
+        from: usize,
+        /// Side of the tile's grid.
+        to: usize,
+    },
+}
+
+impl<'a> Origin<'a> {
+    /// The origin of the weight of this name.
+    pub fn of(config: &ModelConfig, weight: &'a str) -> Self {
+        if weight == INTERPOLATED {
+            Origin::Positions {
+                tensor: POSITIONS,
+                from: config.vision.position_grid(),
+                to: config.patches_per_side(),
+            }
+        } else {
+            Origin::Stored(weight)
+        }
+    }
+
+    /// The stored tensor that has to be read.
+    pub fn tensor(&self) -> &'a str {
+        match self {
+            Origin::Stored(name) => name,
+            Origin::Positions { tensor, .. } => tensor,
+        }
+    }
+
+    /// Shape that the stored tensor must have for a weight of shape `wanted`.
+    pub fn stored_shape(&self, wanted: &[usize]) -> Vec<usize> {
+        match self {
+            Origin::Stored(_) => wanted.to_vec(),
+            Origin::Positions { from, .. } => {
+                let channels = wanted.last().copied().unwrap_or_default();
+                vec![1, 1 + from * from, channels]
+            }
+        }
+    }
+
+    /// Turns the stored bytes into the weight's. Derived weights are f32.
+    ///
+    /// # Errors
+    /// [`CheckpointError::DType`] if the tensor is no weight.
+    pub fn finish<'b>(
+        &self,
+        dtype: DType,
+        bytes: Cow<'b, [u8]>,
+    ) -> Result<(DType, Cow<'b, [u8]>), CheckpointError> {
+        match self {
+            Origin::Stored(_) => Ok((dtype, bytes)),
+            Origin::Positions { tensor, from, to } => {
+                let values = crate::checkpoint::widen(dtype, &bytes).ok_or_else(|| {
+                    CheckpointError::DType { tensor: (*tensor).to_owned(), got: dtype.name() }
+                })?;
+                let table = interpolate_positions(&values, *from, *to);
+                let bytes = table.iter().flat_map(|x| x.to_le_bytes()).collect();
+                Ok((DType::F32, Cow::Owned(bytes)))
+            }
+        }
+    }
+}
+
+/// Name and shape of the position weight that a model's vision graph uses.
+pub(crate) fn position_weight(config: &ModelConfig) -> (&'static str, [usize; 3]) {
+    let side = config.patches_per_side();
+    let shape = [1, 1 + side * side, config.vision.hidden_size];
+    let stored = side == config.vision.position_grid();
+    (if stored { POSITIONS } else { INTERPOLATED }, shape)
+}
+
+/// Interpolates a position table [1 + from², C] to [1 + to², C], bicubically in f32; row 0 (the
+/// class token's) stays. Cubic coefficient -0.75, border clamped, no antialiasing (spec §4.2).
+///
+/// `table` must have `1 + from²` rows.
+pub fn interpolate_positions(table: &[f32], from: usize, to: usize) -> Vec<f32> {
+    let channels = table.len() / (1 + from * from);
+    let (class, grid) = table.split_at(channels);
+    let taps: Vec<_> = (0..to).map(|out| cubic_taps(out, from, to)).collect();
+    let mut out = Vec::with_capacity((1 + to * to) * channels);
+    out.extend_from_slice(class);
+    for (ys, wys) in &taps {
+        for (xs, wxs) in &taps {
+            for c in 0..channels {
+                let row = |y: usize| -> f32 {
+                    let at = |x: usize| grid[(y * from + x) * channels + c];
+                    xs.iter().zip(wxs).map(|(&x, w)| at(x) * w).sum()
+                };
+                out.push(ys.iter().zip(wys).map(|(&y, w)| row(y) * w).sum());
+            }
+        }
+    }
+    out
+}
+
+/// Four source indices and their weights.
+fn cubic_taps(out: usize, from: usize, to: usize) -> ([usize; 4], [f32; 4]) {
+    const A: f32 = -0.75;
+    let near = |x: f32| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;
+    let far = |x: f32| ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A;
+    let source = (out as f32 + 0.5) * (from as f32 / to as f32) - 0.5;
+    let floor = source.floor();
+    let t = source - floor;
+    let index = |offset: i64| (floor as i64 + offset).clamp(0, from as i64 - 1) as usize;
+    ([index(-1), index(0), index(1), index(2)], [far(t + 1.0), near(t), near(1.0 - t), far(2.0 - t)])
+}
+
+/// Checks that every weight of a graph is stored with the right shape and a weight type.
+///
+/// # Errors
+/// [`CheckpointError`] naming the first tensor that is missing or does not fit.
+pub fn check_graph(
+    config: &ModelConfig,
+    graph: &Graph,
+    tensors: &dyn TensorSource,
+) -> Result<(), CheckpointError> {
+    graph.weights.iter().try_for_each(|weight| check_weight(config, weight, tensors))
+}
+
+fn check_weight(
+    config: &ModelConfig,
+    weight: &WeightSpec,
+    tensors: &dyn TensorSource,
+) -> Result<(), CheckpointError> {
+    let origin = Origin::of(config, &weight.name);
+    let shape = origin.stored_shape(&weight.shape);
+    let tensor = origin.tensor();
+    let info = tensors.info(tensor).ok_or_else(|| CheckpointError::MissingTensor {
+        tensor: tensor.to_owned(),
+        expected: format!("one of shape {shape:?}"),
+    })?;
+    if info.shape != shape {
+        return Err(CheckpointError::Shape {
+            tensor: tensor.to_owned(),
+            expected: shape,
+            got: info.shape.clone(),
+        });
+    }
+    if !info.dtype.is_weight() {
+        return Err(CheckpointError::DType { tensor: tensor.to_owned(), got: info.dtype.name() });
+    }
+    Ok(())
+}
+
+/// Stored tensors that none of the graphs uses, `rotary_emb` buffers aside.
+pub fn unused_tensors<'t>(
+    config: &ModelConfig,
+    graphs: &[&Graph],
+    tensors: &'t dyn TensorSource,
+) -> Vec<&'t str> {
+    let used: BTreeSet<&str> = graphs
+        .iter()
+        .flat_map(|graph| &graph.weights)
+        .map(|weight| Origin::of(config, &weight.name).tensor())
+        .collect();
+    let mut names = tensors.names();
+    names.retain(|name| !used.contains(name) && !name.contains("rotary_emb."));
+    names
+}
+
+/// A layout alone has no bytes: tensors are fetched by range, see [`Layout::get`].
+impl TensorSource for Layout {
+    fn names(&self) -> Vec<&str> {
+        self.iter().map(|(name, _)| name).collect()
+    }
+
+    fn info(&self, tensor: &str) -> Option<&TensorInfo> {
+        self.get(tensor).map(|at| &at.info)
+    }
+
+    fn bytes(&self, tensor: &str) -> Result<Cow<'_, [u8]>, CheckpointError> {
+        Err(CheckpointError::MissingTensor {
+            tensor: tensor.to_owned(),
+            expected: "its bytes, but only the layout is here".to_owned(),
+        })
+    }
+}
