@@ -1,0 +1,9 @@
+//! What this machine has: processor, memory, graphics hardware and drivers, and what is missing.
+
+mod advice;
+mod cpu;
+mod drivers;
+
+pub use advice::{Advice, advise};
+pub use cpu::{Cpu, cpu};
+pub use drivers::{Drivers, GraphicsCard, drivers};
