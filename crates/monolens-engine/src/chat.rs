@@ -1,7 +1,7 @@
 //! Conversations.
 
-use crate::image::Tile;
-use std::sync::Arc;
+use crate::{EngineError, Image};
+use monolens_models::prompt::{Conversation, place_images};
 
 /// Who says something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,19 +14,6 @@ pub enum Role {
     Assistant,
 }
 
-/// An image of a conversation, cut into tiles. Cheap to clone.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ChatImage {
-    /// Its tiles in order, thumbnail last.
-    pub tiles: Arc<[Tile]>,
-    /// Columns and rows of the grid, the thumbnail not counted.
-    pub grid: (usize, usize),
-    /// Size of the image in pixels.
-    pub size: (usize, usize),
-    /// What the user should know, e.g. that it was tiled down to the budget.
-    pub warning: Option<String>,
-}
-
 /// One message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
@@ -35,7 +22,7 @@ pub struct Message {
     /// Its text. `<image>` marks where an image goes; images without a mark go in front (spec §10).
     pub text: String,
     /// Its images, in order.
-    pub images: Vec<ChatImage>,
+    pub images: Vec<Image>,
 }
 
 impl Message {
@@ -64,7 +51,99 @@ impl Chat {
     }
 
     /// Adds a question.
-    pub fn ask(&mut self, text: impl Into<String>, images: Vec<ChatImage>) {
+    pub fn ask(&mut self, text: impl Into<String>, images: Vec<Image>) {
         self.messages.push(Message { role: Role::User, text: text.into(), images });
+    }
+}
+
+impl Chat {
+    /// The prompt's text (spec §10), `<image>` for each image, and the images in the order of their marks.
+    ///
+    /// Messages of one role in a row count as one. If the last message is the assistant's, the prompt ends with it, so
+    /// that the model goes on where it stopped.
+    pub(crate) fn prompt_text(&self) -> Result<(String, Vec<Image>), EngineError> {
+        let mut system = None;
+        let mut turns: Vec<(String, Option<String>)> = Vec::new();
+        for message in &self.messages {
+            match (message.role, turns.last_mut()) {
+                (Role::System, None) => join(system.get_or_insert_default(), &message.text),
+                (Role::System, Some(_)) => {
+                    return Err(EngineError::Chat("a system message can only come first"));
+                }
+                (Role::User, Some((question, None))) => {
+                    join(question, &place_images(&message.text, message.images.len()));
+                }
+                (Role::User, _) => {
+                    turns.push((place_images(&message.text, message.images.len()), None));
+                }
+                (Role::Assistant, Some((_, answer))) => join(answer.get_or_insert_default(), &message.text),
+                (Role::Assistant, None) => {
+                    return Err(EngineError::Chat("a conversation begins with a question"));
+                }
+            }
+            if message.role != Role::User && !message.images.is_empty() {
+                return Err(EngineError::Chat("only the user's messages can have images"));
+            }
+        }
+        let Some((question, answer)) = turns.pop() else {
+            return Err(EngineError::Chat("there is no question"));
+        };
+        if question.trim().is_empty() {
+            return Err(EngineError::EmptyPrompt);
+        }
+        let mut conversation = system.map_or_else(Conversation::new, Conversation::with_system);
+        turns
+            .into_iter()
+            .for_each(|(question, answer)| conversation.push(question, answer.unwrap_or_default()));
+        let text = conversation.prompt_text(&question) + &answer.unwrap_or_default();
+        let images = self.messages.iter().flat_map(|message| message.images.iter().cloned()).collect();
+        Ok((text, images))
+    }
+}
+
+fn join(text: &mut String, more: &str) {
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(more);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(messages: &[(Role, &str)]) -> Result<String, EngineError> {
+        let messages = messages.iter().map(|&(role, text)| Message::new(role, text)).collect();
+        Chat { messages }.prompt_text().map(|(text, _)| text)
+    }
+
+    #[test]
+    fn messages_become_the_official_template() {
+        use Role::{Assistant, System, User};
+        let got = text(&[(System, "s"), (User, "a"), (Assistant, "b"), (User, "c")]).unwrap();
+        let expected = "<|im_start|>system\ns<|im_end|><|im_start|>user\na<|im_end|><|im_start|>assistant\nb<|im_end|>\
+                        <|im_start|>user\nc<|im_end|><|im_start|>assistant\n";
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn an_answer_at_the_end_is_gone_on_with() {
+        let got = text(&[(Role::User, "a"), (Role::Assistant, "b")]).unwrap();
+        assert!(got.ends_with("<|im_start|>assistant\nb"), "{got}");
+        assert!(got.starts_with("<|im_start|>system\n你是"), "{got}");
+    }
+
+    #[test]
+    fn conversations_that_make_no_sense_are_refused() {
+        use Role::{Assistant, System, User};
+        for bad in [
+            &[][..],
+            &[(System, "s")],
+            &[(Assistant, "b"), (User, "a")],
+            &[(User, "a"), (System, "s")],
+            &[(User, "  ")],
+        ] {
+            assert!(text(bad).is_err(), "{bad:?}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use monolens_graph::{BackendError, GraphError};
 use monolens_models::checkpoint::CheckpointError;
+use monolens_models::image::ImageError;
+use monolens_models::prompt::PromptError;
 use monolens_models::tokenizer::TokenizerError;
 
 /// An error of the engine. Each says what was expected and what was there.
@@ -19,9 +21,18 @@ pub enum EngineError {
     /// The model's graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// Anything else in the model's files, an image or a prompt.
+    /// Anything else in the model's files.
     #[error("{0}")]
     Model(String),
+    /// An image.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The prompt of a conversation.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// A conversation that makes no sense.
+    #[error("conversation: {0}")]
+    Chat(&'static str),
     /// Weights could not be read.
     #[error("weight {name}: {reason}")]
     Weights {

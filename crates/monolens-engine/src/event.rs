@@ -78,6 +78,8 @@ pub struct AnswerStats {
     pub visual_tokens: usize,
     /// Prompt tokens that were reused instead of computed.
     pub reused_tokens: usize,
+    /// Rows that were computed to read the prompt; after a preemption or a lost device some are computed again.
+    pub prefilled_tokens: usize,
     /// Tiles that went through the vision part for this answer.
     pub tiles_encoded: usize,
     /// Tokens generated, a stop id included.
@@ -91,7 +93,7 @@ pub struct AnswerStats {
 impl AnswerStats {
     /// Computed prompt tokens a second, until the first token.
     pub fn prefill_rate(&self) -> f64 {
-        rate(self.prompt_tokens.saturating_sub(self.reused_tokens), self.time_to_first_token)
+        rate(self.prefilled_tokens, self.time_to_first_token)
     }
 
     /// Tokens a second after the first.

@@ -1,35 +1,40 @@
-//! Images as the engine takes them: tiles with their content hashes.
+//! Images as the engine takes them: tiles with their content hash.
 
-use crate::kv::TileHash;
+use monolens_models::image::{ContentHash, ImageTiles};
 use std::sync::Arc;
 
-/// One S×S tile, 8-bit RGB, row by row.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Tile {
-    hash: TileHash,
-    rgb: Arc<[u8]>,
+/// An image cut into tiles. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Image {
+    tiles: Arc<ImageTiles>,
+    hash: ContentHash,
 }
 
-impl Tile {
-    /// A tile from its S·S·3 bytes.
-    pub fn new(rgb: impl Into<Arc<[u8]>>) -> Self {
-        let rgb = rgb.into();
-        Self { hash: TileHash::of(&rgb), rgb }
+impl Image {
+    /// The image with these tiles.
+    pub fn new(tiles: ImageTiles) -> Self {
+        Self { hash: tiles.content_hash(), tiles: Arc::new(tiles) }
+    }
+
+    /// Its tiles.
+    pub fn tiles(&self) -> &ImageTiles {
+        &self.tiles
     }
 
     /// Identifies its content.
-    pub fn hash(&self) -> TileHash {
+    pub fn hash(&self) -> ContentHash {
         self.hash
     }
 
-    /// Its bytes.
-    pub fn rgb(&self) -> &[u8] {
-        &self.rgb
+    /// The bytes of one tile, u8 [S, S, 3].
+    pub(crate) fn tile(&self, index: usize) -> Option<&[u8]> {
+        let side = self.tiles.tile_size();
+        self.tiles.pixels().chunks_exact(side * side * 3).nth(index)
     }
 }
 
-impl std::fmt::Debug for Tile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tile").field("hash", &self.hash).field("bytes", &self.rgb.len()).finish()
+impl PartialEq for Image {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
     }
 }

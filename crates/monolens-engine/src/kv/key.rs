@@ -1,32 +1,16 @@
 //! What a page holds, as a key: the tokens up to its end, with everything their keys and values depend on.
 
+use monolens_models::image::ContentHash;
 use sha2::{Digest, Sha256};
 use std::fmt;
-
-/// Content hash of an image tile.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TileHash(pub [u8; 32]);
-
-impl TileHash {
-    /// The hash of a tile's bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
-    }
-}
-
-impl fmt::Debug for TileHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TileHash({})", Hex(&self.0[..6]))
-    }
-}
 
 /// What one token is, as far as its keys and values go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TokenKey {
     /// A text token.
     Text(u32),
-    /// A visual token: which tile, and which of its tokens.
-    Visual(TileHash, u32),
+    /// A visual token: of which image, and which of its tokens.
+    Visual(ContentHash, u32),
 }
 
 /// Identifies a full page by its own tokens, the pages before it and the rotation of each token.
@@ -53,9 +37,9 @@ impl PageKey {
                     hash.update([2]);
                     hash.update(id.to_le_bytes());
                 }
-                TokenKey::Visual(tile, index) => {
+                TokenKey::Visual(image, index) => {
                     hash.update([3]);
-                    hash.update(tile.0);
+                    hash.update(image.0);
                     hash.update(index.to_le_bytes());
                 }
             }
@@ -67,15 +51,7 @@ impl PageKey {
 
 impl fmt::Debug for PageKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PageKey({})", Hex(&self.0[..6]))
-    }
-}
-
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0[..8].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -95,8 +71,8 @@ mod tests {
     #[test]
     fn whatever_changes_keys_and_values_changes_the_key() {
         let first = PageKey::chain(None, TEXT);
-        let (a, b) = (TileHash::of(b"a"), TileHash::of(b"b"));
-        let visual = |tile, index| [(TokenKey::Text(7), 1), (TokenKey::Visual(tile, index), 1)];
+        let (a, b) = (ContentHash([1; 32]), ContentHash([2; 32]));
+        let visual = |image, index| [(TokenKey::Text(7), 1), (TokenKey::Visual(image, index), 1)];
         let keys = [
             first,
             PageKey::chain(Some(&first), TEXT),

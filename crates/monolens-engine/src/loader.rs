@@ -1,0 +1,260 @@
+//! Weights on their way to the device: tensor by tensor, in pieces, only those that a program uses.
+
+use crate::EngineError;
+use monolens_graph::backend::LocalFuture;
+use monolens_graph::{Backend, DType, Graph, WeightSpec};
+use monolens_models::Model;
+use monolens_models::checkpoint::{CheckpointError, DType as StoredDType, TensorInfo, first_not_finite};
+use monolens_models::config::ModelConfig;
+use monolens_models::weights::Origin;
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Bytes that [`LocalWeights`] hands on at a time.
+const PIECE_BYTES: usize = 4 << 20;
+
+/// What loading is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Weights go to the device.
+    Weights,
+    /// Programs are prepared: memory allocated, kernels compiled.
+    Programs,
+}
+
+/// How far loading is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// What it is doing.
+    pub stage: Stage,
+    /// Bytes of weights (or programs) done.
+    pub done: u64,
+    /// Of how many.
+    pub total: u64,
+    /// The tensor (or program) at hand.
+    pub name: &'a str,
+}
+
+/// Listens to loading, and may end it.
+pub type OnProgress<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
+
+/// Takes the next bytes of a tensor.
+pub type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), EngineError> + 'a;
+
+/// Where weights come from: a mapped file, bytes in memory, HTTP ranges, a file that the user dropped.
+pub trait WeightReader {
+    /// Type and shape of a tensor; none if there is no such tensor.
+    fn info(&self, tensor: &str) -> Option<TensorInfo>;
+
+    /// Hands all bytes of a tensor to `sink`, in order, in pieces of any size. An error of `sink` ends it.
+    fn stream<'a>(
+        &'a self,
+        tensor: &'a str,
+        sink: &'a mut Sink<'a>,
+    ) -> LocalFuture<'a, Result<(), EngineError>>;
+}
+
+/// The weights of a model that has them at hand.
+#[derive(Clone, Debug)]
+pub struct LocalWeights(pub Arc<Model>);
+
+impl WeightReader for LocalWeights {
+    fn info(&self, tensor: &str) -> Option<TensorInfo> {
+        self.0.tensors().info(tensor).cloned()
+    }
+
+    fn stream<'a>(
+        &'a self,
+        tensor: &'a str,
+        sink: &'a mut Sink<'a>,
+    ) -> LocalFuture<'a, Result<(), EngineError>> {
+        Box::pin(async move { self.0.tensors().bytes(tensor)?.chunks(PIECE_BYTES).try_for_each(sink) })
+    }
+}
+
+/// The type of a stored tensor, if it can be a weight.
+pub(crate) fn weight_dtype(stored: StoredDType) -> Option<DType> {
+    match stored {
+        StoredDType::F32 => Some(DType::F32),
+        StoredDType::F16 => Some(DType::F16),
+        StoredDType::BF16 => Some(DType::BF16),
+        _ => None,
+    }
+}
+
+/// The weights that graphs use, each once.
+pub(crate) fn used_weights<'g>(graphs: impl IntoIterator<Item = &'g Graph>) -> Vec<WeightSpec> {
+    let mut names = HashSet::new();
+    let mut specs = Vec::new();
+    for graph in graphs {
+        for id in graph.used_weights() {
+            let spec = graph.weight(id);
+            if names.insert(&spec.name) {
+                specs.push(spec.clone());
+            }
+        }
+    }
+    specs
+}
+
+/// Loads weights into a backend.
+pub(crate) struct Loader<'a, 'p> {
+    /// Where they come from.
+    pub reader: &'a dyn WeightReader,
+    /// Says which weights are stored and which are made of stored ones.
+    pub config: &'a ModelConfig,
+    /// Whether NaN and infinity are refused.
+    pub check_finite: bool,
+    /// Who wants to know.
+    pub progress: &'a mut OnProgress<'p>,
+}
+
+impl Loader<'_, '_> {
+    /// Loads these weights, those that the backend lacks.
+    pub async fn load(mut self, backend: &mut dyn Backend, specs: &[WeightSpec]) -> Result<(), EngineError> {
+        // Everything is looked up before the first byte moves: what is missing is told at once.
+        let dtypes = specs.iter().map(|spec| self.dtype(spec)).collect::<Result<Vec<_>, _>>()?;
+        let size = |(spec, dtype): (&WeightSpec, &DType)| {
+            spec.shape.iter().map(|&n| n as u64).product::<u64>() * dtype.bytes() as u64
+        };
+        let total = specs.iter().zip(&dtypes).map(size).sum();
+        let mut done = 0;
+        for (spec, &dtype) in specs.iter().zip(&dtypes) {
+            if !backend.has_weight(&spec.name) {
+                self.load_one(backend, spec, dtype, done, total).await?;
+            }
+            done += size((spec, &dtype));
+        }
+        self.report("", done, total)
+    }
+
+    fn dtype(&self, spec: &WeightSpec) -> Result<DType, EngineError> {
+        let origin = Origin::of(self.config, &spec.name);
+        let (tensor, expected) = (|| origin.tensor().to_owned(), origin.stored_shape(&spec.shape));
+        let info = self.reader.info(origin.tensor()).ok_or_else(|| CheckpointError::MissingTensor {
+            tensor: tensor(),
+            expected: format!("one of shape {expected:?}"),
+        })?;
+        if info.shape != expected {
+            return Err(CheckpointError::Shape { tensor: tensor(), expected, got: info.shape }.into());
+        }
+        let stored = weight_dtype(info.dtype)
+            .ok_or_else(|| CheckpointError::DType { tensor: tensor(), got: info.dtype.name() })?;
+        Ok(if matches!(origin, Origin::Stored(_)) { stored } else { DType::F32 })
+    }
+
+    async fn load_one(
+        &mut self,
+        backend: &mut dyn Backend,
+        spec: &WeightSpec,
+        dtype: DType,
+        done: u64,
+        total: u64,
+    ) -> Result<(), EngineError> {
+        self.report(&spec.name, done, total)?;
+        let origin = Origin::of(self.config, &spec.name);
+        let stored = self.reader.info(origin.tensor()).map_or(StoredDType::F32, |info| info.dtype);
+        let (check_finite, reader) = (self.check_finite, self.reader);
+        let mut finite = FiniteCheck::new(origin.tensor(), stored);
+        let mut check = |bytes: &[u8]| if check_finite { finite.next(bytes) } else { Ok(()) };
+        backend.begin_weight(spec, dtype)?;
+        if matches!(origin, Origin::Stored(_)) {
+            let mut written = done;
+            let mut sink = |bytes: &[u8]| {
+                check(bytes)?;
+                backend.write_weight(bytes)?;
+                written += bytes.len() as u64;
+                self.report(&spec.name, written, total)
+            };
+            reader.stream(origin.tensor(), &mut sink).await?;
+        } else {
+            // Made of a whole tensor; these are small.
+            let mut all = Vec::new();
+            let mut sink = |bytes: &[u8]| {
+                check(bytes)?;
+                all.extend_from_slice(bytes);
+                Ok(())
+            };
+            reader.stream(origin.tensor(), &mut sink).await?;
+            let (_, made) = origin.finish(stored, all.into())?;
+            backend.write_weight(&made)?;
+        }
+        Ok(backend.end_weight()?)
+    }
+
+    fn report(&mut self, name: &str, done: u64, total: u64) -> Result<(), EngineError> {
+        match (self.progress)(Progress { stage: Stage::Weights, done, total, name }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(EngineError::Cancelled),
+        }
+    }
+}
+
+/// Looks for NaN and infinity in a tensor that comes in pieces of any size.
+struct FiniteCheck<'a> {
+    name: &'a str,
+    dtype: StoredDType,
+    /// Bytes of an element that a piece ended in.
+    rest: Vec<u8>,
+    /// Elements checked.
+    index: usize,
+}
+
+impl<'a> FiniteCheck<'a> {
+    fn new(name: &'a str, dtype: StoredDType) -> Self {
+        Self { name, dtype, rest: Vec::new(), index: 0 }
+    }
+
+    fn next(&mut self, mut bytes: &[u8]) -> Result<(), EngineError> {
+        let size = self.dtype.size() as usize;
+        if !self.rest.is_empty() {
+            let missing = (size - self.rest.len()).min(bytes.len());
+            self.rest.extend_from_slice(&bytes[..missing]);
+            bytes = &bytes[missing..];
+            if self.rest.len() == size {
+                let element = std::mem::take(&mut self.rest);
+                self.check(&element)?;
+            }
+        }
+        let whole = bytes.len() - bytes.len() % size;
+        self.check(&bytes[..whole])?;
+        self.rest.extend_from_slice(&bytes[whole..]);
+        Ok(())
+    }
+
+    fn check(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
+        if let Some((at, value)) = first_not_finite(self.dtype, bytes) {
+            let tensor = self.name.to_owned();
+            return Err(CheckpointError::NotFinite { tensor, index: self.index + at, value }.into());
+        }
+        self.index += bytes.len() / self.dtype.size() as usize;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_that_is_not_finite_is_found_whatever_the_pieces() {
+        let mut values = vec![1.0f32; 20];
+        values[13] = f32::NAN;
+        let bytes: &[u8] = bytemuck::cast_slice(&values);
+        for piece in 1..=bytes.len() {
+            let mut check = FiniteCheck::new("w", StoredDType::F32);
+            let error = bytes.chunks(piece).try_for_each(|b| check.next(b)).unwrap_err().to_string();
+            assert!(error.contains("`w`") && error.contains("element 13"), "{error}");
+        }
+    }
+
+    #[test]
+    fn finite_weights_pass_whatever_the_pieces() {
+        let bytes = [0x80, 0x3f].repeat(9);
+        for piece in 1..=bytes.len() {
+            let mut check = FiniteCheck::new("w", StoredDType::BF16);
+            bytes.chunks(piece).try_for_each(|b| check.next(b)).unwrap();
+        }
+    }
+}
