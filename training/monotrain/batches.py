@@ -17,12 +17,14 @@ IGNORE = -100
 
 @dataclass
 class Batch:
-    """ids and the next-token targets [B, N]; pixels of one tile a row, at `start`, or none."""
+    """ids and the next-token targets [B, N]; pixels of one tile a row, at `start`, or none. The first `shared`
+    positions are the same in every row."""
 
     ids: Tensor
     targets: Tensor
     pixels: Tensor | None
     start: int | None
+    shared: int = 0
 
 
 def normalise(tiles: Tensor) -> Tensor:
@@ -103,7 +105,7 @@ class Source:
         head = self.open + self.image
         rows = [self.conversation(self.turns(rng, r, what), head, self.text_budget) for r in records]
         ids, targets = self.pad(rows, len(head) + self.text_budget)
-        return Batch(ids, targets, normalise(torch.from_numpy(tiles)), len(self.open) + 1)
+        return Batch(ids, targets, normalise(torch.from_numpy(tiles)), len(self.open) + 1, len(self.open) + 1)
 
     def text(self, rng, batch: int, length: int) -> Batch:
         """Text only: half plain language (glosses, captions), half conversation, packed to the length."""

@@ -45,6 +45,10 @@ class ModelConfig:
         return (self.tile // self.patch // 2) ** 2
 
 
+Rope = tuple[Tensor, Tensor]
+KeyValue = tuple[Tensor, Tensor]
+
+
 @dataclass
 class Route:
     """Which rows are visual: a slice of positions common to the batch, a mask [B, N], or none."""
@@ -124,7 +128,9 @@ class Attention(nn.Module):
         self.wqkv_ve = linear(size, rows) if cfg.visual_attention in ("qkv", "qkvo") else None
         self.wo_ve = linear(cfg.heads * d, size) if cfg.visual_attention == "qkvo" else None
 
-    def forward(self, x: Tensor, route: Route, rope: tuple[Tensor, Tensor], bias: Tensor) -> Tensor:
+    def forward(self, x: Tensor, route: Route, rope: Rope, past: KeyValue | None = None) -> tuple[Tensor, KeyValue]:
+        """Heads' outputs before the output projection, and the keys and values of these rows. `past` (batch 1)
+        are keys and values of positions before them that all rows of the batch share."""
         c = self.cfg
         batch, n, _ = x.shape
         k_heads, group, d = c.kv_heads, c.heads // c.kv_heads, c.head_size
@@ -133,10 +139,15 @@ class Attention(nn.Module):
         qk = rotate(qkv[:, :, : group + 1], cos, sin)
         q = (qk[:, :, :group] * d**-0.5).reshape(batch, k_heads, group * n, d)
         k, v = qk[:, :, group], qkv[:, :, group + 1]
-        scores = (q @ k.transpose(-1, -2)).float().view(batch, k_heads, group, n, n) + bias
-        probs = scores.softmax(-1).to(v.dtype).view(batch, k_heads, group * n, n)
+        own = (k, v)
+        if past is not None:
+            k, v = (torch.cat([p.expand(batch, -1, -1, -1), t], 2) for p, t in zip(past, own, strict=True))
+        total = k.shape[2]
+        bias = torch.full((n, total), float("-inf"), device=x.device).triu(1 + total - n)
+        scores = (q @ k.transpose(-1, -2)).float().view(batch, k_heads, group, n, total) + bias
+        probs = scores.softmax(-1).to(v.dtype).view(batch, k_heads, group * n, total)
         out = (probs @ v).view(batch, k_heads * group, n, d).transpose(1, 2).reshape(batch, n, -1)
-        return route(out, self.wo, self.wo_ve)
+        return out, own
 
 
 class Layer(nn.Module):
@@ -150,9 +161,15 @@ class Layer(nn.Module):
         self.attention_norm = RMSNorm(cfg.hidden_size, cfg.rms_norm_eps)
         self.ffn_norm = RMSNorm(cfg.hidden_size, cfg.rms_norm_eps)
 
-    def forward(self, x: Tensor, route: Route, rope: tuple[Tensor, Tensor], bias: Tensor) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), route, rope, bias)
-        return x + route(self.ffn_norm(x), self.feed_forward, self.feed_forward_ve)
+    def forward(
+        self, x: Tensor, route: Route, rope: Rope, past: KeyValue | None = None, rows: Tensor | None = None
+    ) -> tuple[Tensor, KeyValue]:
+        """The residual stream after the layer; with a mask `rows` only of those rows, which must be text."""
+        out, own = self.attention(self.attention_norm(x), route, rope, past)
+        if rows is not None:
+            x, out, route = x[rows], out[rows], Route()
+        x = x + route(out, self.attention.wo, self.attention.wo_ve)
+        return x + route(self.ffn_norm(x), self.feed_forward, self.feed_forward_ve), own
 
 
 class Decoder(nn.Module):
@@ -247,26 +264,37 @@ class MonoInternVL(nn.Module):
         x = x.view(t, g // 2, 2, g // 2, 2, c).transpose(2, 3).reshape(t, n // 4, 4 * c)
         return self.mlp1(x)
 
-    def forward(self, ids: Tensor, pixels: Tensor | None, start: int | None = None) -> Tensor:
-        """Hidden states [B, N, D]. With `start` the image occupies that slice in every row of the batch,
-        one tile each; without it the visual rows are those whose id is the image context token."""
-        x = self.language_model.model.tok_embeddings(ids)
-        route = Route()
+    def forward(
+        self, ids: Tensor, pixels: Tensor | None, start: int | None = None, shared: int = 0, rows: Tensor | None = None
+    ) -> Tensor:
+        """Hidden states after the final norm, [B, N, D], or [R, D] with a mask `rows` of text positions.
+
+        With `start` the image occupies that slice in every row of the batch, one tile each; without it the
+        visual rows are those whose id is the image context token. The first `shared` positions are known to be
+        the same text in all rows (the system prompt) and are computed once; their hidden states are not returned.
+        """
+        embed = self.language_model.model.tok_embeddings
+        x, route = embed(ids[:, shared:]), Route()
         if pixels is not None:
             vis = self.visual_embeddings(pixels).to(x.dtype)
             if start is not None:
-                route = Route(start, start + vis.shape[1])
-                x = torch.cat([x[:, :start], vis, x[:, route.stop :]], 1)
+                a = start - shared
+                route = Route(a, a + vis.shape[1])
+                x = torch.cat([x[:, :a], vis, x[:, route.stop :]], 1)
             else:
-                mask = ids == self.cfg.image_token
+                mask = ids[:, shared:] == self.cfg.image_token
                 x = x.clone()
                 x[mask] = vis.flatten(0, 1)
                 route = Route(mask=mask)
-        n = ids.shape[1]
-        rope = rope_tables(self.cfg, n, ids.device)
-        bias = torch.full((n, n), float("-inf"), device=ids.device).triu(1)
-        for layer in self.language_model.model.layers:
-            x = layer(x, route, rope, bias)
+        head = embed(ids[:1, :shared]) if shared else None
+        cos, sin = rope_tables(self.cfg, ids.shape[1], ids.device)
+        layers = self.language_model.model.layers
+        for i, layer in enumerate(layers):
+            past = None
+            if head is not None:
+                head, past = layer(head, Route(), (cos[:shared], sin[:shared]))
+            last = rows[:, shared:] if rows is not None and i == len(layers) - 1 else None
+            x, _ = layer(x, route, (cos[shared:], sin[shared:]), past, last)
         return self.language_model.model.norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:

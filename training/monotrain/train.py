@@ -36,10 +36,10 @@ def build(cfg: dict, tok: tokenizer.Tokenizer) -> MonoInternVL:
 
 
 def loss_of(model: MonoInternVL, batch: Batch) -> torch.Tensor:
-    """Mean cross-entropy over the answer tokens; only their rows are projected to the vocabulary."""
-    hidden = model(batch.ids, batch.pixels, batch.start)
+    """Mean cross-entropy over the answer tokens; only their rows go through the last FFN and the output."""
     rows = batch.targets != IGNORE
-    return F.cross_entropy(model.logits(hidden[rows]), batch.targets[rows])
+    hidden = model(batch.ids, batch.pixels, batch.start, batch.shared, rows)
+    return F.cross_entropy(model.logits(hidden), batch.targets[rows])
 
 
 class Run:

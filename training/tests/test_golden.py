@@ -42,3 +42,19 @@ def test_slice_routing_equals_mask_routing():
     ids[:, 5 : 5 + cfg.visual_tokens] = 299
     pixels = torch.randn(2, 3, 64, 64)
     assert torch.allclose(model(ids, pixels), model(ids, pixels, start=5), atol=1e-4)
+
+
+def test_shared_head_and_chosen_rows_change_nothing():
+    torch.manual_seed(1)
+    cfg = checkpoint.ModelConfig(vocab_size=300, hidden_size=64, layers=3, intermediate_size=96, image_token=299)
+    model = checkpoint.MonoInternVL(cfg)
+    for p in model.parameters():
+        torch.nn.init.normal_(p, 0, 0.05)
+    ids = torch.randint(0, 298, (2, 40))
+    ids[1, :5] = ids[0, :5]
+    pixels = torch.randn(2, 3, 64, 64)
+    rows = torch.zeros(2, 40, dtype=torch.bool)
+    rows[0, 30:], rows[1, 25:28] = True, True
+    whole = model(ids, pixels, start=6)
+    assert torch.allclose(model(ids, pixels, start=6, shared=5)[:, :], whole[:, 5:], atol=1e-4)
+    assert torch.allclose(model(ids, pixels, start=6, shared=5, rows=rows), whole[rows], atol=1e-4)
