@@ -1,0 +1,16 @@
+//! The hot loops: products of rows with weights, and what attention needs, for each instruction set.
+//!
+//! Every function takes the [`crate::Isa`] to use, so that tests can hold each path to the plain one.
+
+mod dot;
+mod gemm;
+mod gemv;
+mod matmul;
+mod shared;
+
+pub use crate::weight::View;
+pub use dot::{add_scaled, dot};
+pub use gemm::{Matrix, MatrixMut, gemm};
+pub use gemv::gemv;
+pub use matmul::{Product, Sink, matmul};
+pub(crate) use shared::SharedRows;

@@ -1,0 +1,160 @@
+//! Causal grouped-query attention over the paged KV cache.
+//!
+//! A block of queries of one sequence goes past its keys in chunks with a running maximum and sum (online softmax): both
+//! products are matrix products. A block of one row, as in decoding, reads keys and values where they lie.
+
+use super::paged::Pages;
+use super::softmax::{exponentials, largest, softmax};
+use crate::frame::Frame;
+use crate::kernels::{Matrix, MatrixMut, SharedRows, View, add_scaled, dot, gemm};
+use crate::state::States;
+use monolens_graph::batch::RowInfo;
+use monolens_graph::ops::{Attention, Heads};
+
+/// Keys of a chunk, a multiple of the page size.
+const CHUNK: usize = 128;
+
+/// All that does not depend on the block.
+struct Attend<'a> {
+    frame: &'a Frame<'a>,
+    heads: Heads,
+    scale: f32,
+    queries: &'a [f32],
+    infos: &'a [RowInfo],
+    pages: Pages<'a>,
+    keys: View<'a>,
+    values: View<'a>,
+    out: SharedRows<'a>,
+}
+
+pub(super) fn run(op: &Attention, frame: &Frame<'_>, states: &States, out: &mut [f32]) {
+    let (Some(k), Some(v)) = (frame.state(states, 4), frame.state(states, 5)) else { return };
+    let attend = Attend {
+        frame,
+        heads: op.heads,
+        scale: op.scale,
+        queries: frame.f32s(0),
+        infos: frame.row_infos(1),
+        pages: Pages { table: frame.u32s(2), per_sequence: frame.width(2) },
+        keys: k.view(),
+        values: v.view(),
+        out: SharedRows::new(out, op.heads.query_width()),
+    };
+    let blocks = frame.u32s(3);
+    frame.product.pool.each(blocks.len() / 2 * op.heads.kv, |task| {
+        // Later blocks have more keys: they go first, so that threads end together.
+        let block = blocks.len() / 2 - 1 - task / op.heads.kv;
+        let (first, count) = (blocks[2 * block] as usize, blocks[2 * block + 1] as usize);
+        match count {
+            0 => {}
+            1 => attend.row(first, task % op.heads.kv),
+            _ => attend.block(first, count, task % op.heads.kv),
+        }
+    });
+}
+
+impl Attend<'_> {
+    fn query(&self, row: usize, head: usize) -> &[f32] {
+        &self.queries[row * self.heads.query_width() + head * self.heads.size..][..self.heads.size]
+    }
+
+    /// The key or value of a kv head in a slot.
+    fn at<'v>(&self, view: View<'v>, slot: usize, kv_head: usize) -> View<'v> {
+        let at = slot * self.heads.kv_width() + kv_head * self.heads.size;
+        view.part(at, at + self.heads.size)
+    }
+
+    /// The query heads of one kv head in one row.
+    fn row(&self, row: usize, kv_head: usize) {
+        let (group, d) = (self.heads.group(), self.heads.size);
+        let info = self.infos[row];
+        let count = info.position as usize + 1;
+        let isa = self.frame.product.isa;
+        // SAFETY: each task has its own row and heads.
+        let out = unsafe { self.out.part(row, kv_head * group * d, group * d) };
+        self.frame.product.pool.scratch(group * count, |scores| {
+            self.pages.each(info.sequence, 0, count, |key, slot, n| {
+                for i in 0..n {
+                    let k = self.at(self.keys, slot + i, kv_head);
+                    for g in 0..group {
+                        let q = self.query(row, kv_head * group + g);
+                        scores[g * count + key + i] = self.scale * dot(isa, q, k);
+                    }
+                }
+            });
+            scores.chunks_exact_mut(count).for_each(softmax);
+            out.fill(0.0);
+            self.pages.each(info.sequence, 0, count, |key, slot, n| {
+                for i in 0..n {
+                    let v = self.at(self.values, slot + i, kv_head);
+                    for (g, out) in out.chunks_exact_mut(d).enumerate() {
+                        add_scaled(out, scores[g * count + key + i], v);
+                    }
+                }
+            });
+        });
+    }
+
+    /// The query heads of one kv head in a block of rows.
+    fn block(&self, first: usize, count: usize, kv_head: usize) {
+        let (group, d) = (self.heads.group(), self.heads.size);
+        let infos = &self.infos[first..first + count];
+        let sequence = infos[0].sequence;
+        let keys = infos.iter().map(|i| i.position as usize + 1).max().unwrap_or(0);
+        let n = count * group;
+        let sizes = [n * d, n * d, n * CHUNK, CHUNK * d, CHUNK * d, n, n];
+        self.frame.product.pool.scratch(sizes.iter().sum(), |scratch| {
+            let [q, sum_v, scores, k, v, most, total] = cut(scratch, sizes);
+            for (i, q) in q.chunks_exact_mut(d).enumerate() {
+                q.copy_from_slice(self.query(first + i / group, kv_head * group + i % group));
+            }
+            sum_v.fill(0.0);
+            most.fill(f32::NEG_INFINITY);
+            total.fill(0.0);
+            for from in (0..keys).step_by(CHUNK) {
+                let to = keys.min(from + CHUNK);
+                let width = to - from;
+                self.pages.each(sequence, from, to, |key, slot, n| {
+                    for i in 0..n {
+                        let at = (key - from + i) * d;
+                        self.at(self.keys, slot + i, kv_head).widen(&mut k[at..at + d]);
+                        self.at(self.values, slot + i, kv_head).widen(&mut v[at..at + d]);
+                    }
+                });
+                let out = MatrixMut { data: &mut *scores, row_stride: CHUNK };
+                gemm(n, width, d, out, false, Matrix::rows(q, d), Matrix::rows(k, d).transposed());
+                for i in 0..n {
+                    let seen = (infos[i / group].position as usize + 1).saturating_sub(from).min(width);
+                    let (scores, masked) = scores[i * CHUNK..][..width].split_at_mut(seen);
+                    masked.fill(0.0);
+                    if seen == 0 {
+                        continue;
+                    }
+                    scores.iter_mut().for_each(|s| *s *= self.scale);
+                    let now = most[i].max(largest(scores));
+                    let shrink = (most[i] - now).exp();
+                    total[i] = total[i] * shrink + exponentials(scores, now);
+                    sum_v[i * d..][..d].iter_mut().for_each(|y| *y *= shrink);
+                    most[i] = now;
+                }
+                let out = MatrixMut { data: &mut *sum_v, row_stride: d };
+                gemm(n, d, width, out, true, Matrix::rows(scores, CHUNK), Matrix::rows(v, d));
+            }
+            for (i, sum_v) in sum_v.chunks_exact(d).enumerate() {
+                let head = kv_head * group + i % group;
+                // SAFETY: each task has its own rows and heads.
+                let out = unsafe { self.out.part(first + i / group, head * d, d) };
+                out.iter_mut().zip(sum_v).for_each(|(y, s)| *y = s / total[i]);
+            }
+        });
+    }
+}
+
+/// Cuts a buffer into parts of the given sizes.
+pub(super) fn cut<const N: usize>(mut buffer: &mut [f32], sizes: [usize; N]) -> [&mut [f32]; N] {
+    sizes.map(|size| {
+        let (part, rest) = std::mem::take(&mut buffer).split_at_mut(size);
+        buffer = rest;
+        part
+    })
+}
