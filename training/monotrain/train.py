@@ -19,7 +19,8 @@ import torch.nn.functional as F
 
 from . import checkpoint, tokenizer
 from .answers import answer
-from .batches import IGNORE, Batch, Source
+from .batches import IGNORE, Batch
+from .loader import Loader
 from .metrics import PROBE, TASKS, score
 from .model import ModelConfig, MonoInternVL
 from .optimiser import Masters, learning_rate
@@ -53,7 +54,8 @@ class Run:
         if not (folder / "tokenizer.model").exists():
             tokenizer.train(self.state, cfg["model"]["vocab_size"], folder)
         self.tok = tokenizer.Tokenizer(folder)
-        self.source = Source(self.state, cfg, self.tok)
+        gpu = self.device.type == "cuda"
+        self.source = Loader(self.state, cfg, cfg["train"].get("workers", (os.cpu_count() or 4) - 2 if gpu else 0))
         self.model = build(cfg, self.tok).to(self.device, torch.bfloat16)
         if args.compile:
             self.model.compile()
