@@ -1,0 +1,45 @@
+//! Expands the shaders in `shaders/` into one plain WGSL text per permutation, embedded in the library.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+use wesl::{ModulePath, Wesl};
+
+#[allow(dead_code)]
+mod list {
+    include!("src/shaders/list.rs");
+}
+
+fn main() {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("set by cargo")).join("../../shaders");
+    let out = PathBuf::from(env::var("OUT_DIR").expect("set by cargo"));
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/shaders/list.rs");
+    println!("cargo::rerun-if-changed={}", root.display());
+    let mut table = String::from("pub(super) static SOURCES: &[(&str, &str)] = &[\n");
+    let mut sources = Vec::new();
+    for shader in list::SHADERS {
+        for features in shader.permutations() {
+            sources.push((list::name_of(shader.file, &features), expand(&root, shader.file, &features)));
+        }
+    }
+    sources.sort();
+    for (name, text) in sources {
+        let file = out.join(format!("{name}.wgsl"));
+        fs::write(&file, text).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        writeln!(table, "    ({name:?}, include_str!({:?})),", file.display().to_string()).expect("to a string");
+    }
+    table.push_str("];\n");
+    fs::write(out.join("sources.rs"), table).expect("OUT_DIR is writable");
+}
+
+fn expand(root: &Path, file: &str, features: &[&str]) -> String {
+    let mut wesl = Wesl::new(root);
+    wesl.set_feature(file, true);
+    wesl.set_features(features.iter().map(|f| (f, true)));
+    let module: ModulePath = format!("package::{file}").parse().expect("a module path");
+    match wesl.compile(&module) {
+        Ok(text) => text.to_string(),
+        Err(e) => panic!("shaders/{file}.wgsl with {features:?}: {e}"),
+    }
+}

@@ -1,0 +1,52 @@
+// silu(x·Gᵀ) ∘ (x·Uᵀ), perhaps routed, perhaps with RMSNorm before: the upper half of the MMoE FFN.
+
+import package::shared::math::silu;
+import package::shared::project::{p, result};
+@if(few) import package::shared::project_few::run;
+@if(many) import package::shared::project_many::run;
+
+// For few rows a quad is two rows of the gate and the same two of the up projection.
+@if(few) fn quads() -> u32 {
+    return (p.part_rows + 1u) / 2u;
+}
+
+@if(few) fn quad_rows(quad: u32) -> vec4<u32> {
+    return min(vec4(quad * 2u) + vec4(0u, 1u, 0u, 1u), vec4(p.part_rows - 1u));
+}
+
+@if(few) fn store_quad(row: u32, quad: u32, sums: vec4<f32>, is_visual: bool) {
+    let at = row * p.width + p.part_first + quad * 2u;
+    result[at] = silu(sums.x) * sums.z;
+    if quad * 2u + 1u < p.part_rows {
+        result[at + 1u] = silu(sums.y) * sums.w;
+    }
+}
+
+// For many rows a workgroup's quads 0..16 are of the gate and 16..32 of the up projection: 64 columns.
+@if(many) fn quads() -> u32 {
+    return (p.part_rows + 3u) / 4u;
+}
+
+@if(many) fn quad_rows(quad: u32) -> vec4<u32> {
+    let row = (quad / 32u) * 64u + (quad % 16u) * 4u;
+    return min(vec4(row) + vec4(0u, 1u, 2u, 3u), vec4(p.part_rows - 1u));
+}
+
+@if(many) fn store_quads(row: u32, quad: u32, gate: vec4<f32>, up: vec4<f32>) {
+    let first = (quad / 32u) * 64u + (quad % 16u) * 4u;
+    for (var i = 0u; i < 4u; i++) {
+        if first + i < p.part_rows {
+            result[row * p.width + p.part_first + first + i] = silu(gate[i]) * up[i];
+        }
+    }
+}
+
+@if(few) @compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    run(group_id, thread, quads());
+}
+
+@if(many) @compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    run(group_id, thread, quads());
+}

@@ -1,0 +1,44 @@
+// y = (x − mean) / sqrt(var + eps) ∘ weight + bias; one workgroup a row, mean first, then the variance around it.
+
+import package::shared::grid::group_number;
+import package::shared::reduce::sum;
+
+struct Params {
+    rows: u32,
+    width: u32,
+    weight: u32,
+    bias: u32,
+    eps: f32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(1) @binding(0) var<storage, read_write> result: array<f32>;
+@group(1) @binding(1) var<storage, read> x: array<f32>;
+@group(1) @binding(2) var<storage, read> vectors: array<f32>;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group_id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = group_number(group_id, groups);
+    if row >= p.rows {
+        return;
+    }
+    let base = row * p.width;
+    var total = 0.0;
+    for (var i = thread; i < p.width; i += 256u) {
+        total += x[base + i];
+    }
+    let mean = sum(thread, total) / f32(p.width);
+    var square = 0.0;
+    for (var i = thread; i < p.width; i += 256u) {
+        let difference = x[base + i] - mean;
+        square += difference * difference;
+    }
+    let scale = inverseSqrt(sum(thread, square) / f32(p.width) + p.eps);
+    for (var i = thread; i < p.width; i += 256u) {
+        result[base + i] = (x[base + i] - mean) * scale * vectors[p.weight + i] + vectors[p.bias + i];
+    }
+}

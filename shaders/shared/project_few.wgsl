@@ -1,0 +1,75 @@
+// Projection of few rows (decode): a matrix-vector product that reads each weight once.
+//
+// A workgroup has GROUPS groups of LANES lanes. A group computes one quad of weight rows for up to ROWS rows of x; its lanes
+// read neighbouring chunks, so a weight row is read in pieces of LANES times 16 bytes. With a norm,
+// out = rsqrt(mean(x²) + eps) · W·(x ∘ g): the squares are summed on the way and the row is scaled at the end.
+// Workgroups: x = quads / GROUPS, y = rows / ROWS.
+
+import package::shared::project::{p, x_four, norm_four, eight_text, Eight, NONE};
+@if(gate_up) import package::shared::project::eight_text_up;
+@if(linear) import package::linear::{quad_rows, store_quad};
+@if(gate_up) import package::gate_up::{quad_rows, store_quad};
+@if(qkv_rope) import package::qkv_rope::{quad_rows, store_quad};
+
+const LANES: u32 = 32u;
+const GROUPS: u32 = 2u;
+@if(single) const ROWS: u32 = 1u;
+@else const ROWS: u32 = 4u;
+
+var<workgroup> partial: array<vec4<f32>, 64u * ROWS>;
+@if(norm) var<workgroup> squares: array<f32, 64u * ROWS>;
+
+fn run(group_id: vec3<u32>, thread: u32, quads: u32) {
+    let lane = thread % LANES;
+    let quad = min(group_id.x * GROUPS + thread / LANES, quads - 1u);
+    let first_row = group_id.y * ROWS;
+    let base = quad_rows(quad) * p.chunks;
+    var sums: array<vec4<f32>, ROWS>;
+    @if(norm) var square: array<f32, ROWS>;
+    for (var chunk = lane; chunk < p.chunks; chunk += LANES) {
+        let w0 = eight_text(base.x + chunk);
+        let w1 = eight_text(base.y + chunk);
+        @if(!gate_up) let w2 = eight_text(base.z + chunk);
+        @if(!gate_up) let w3 = eight_text(base.w + chunk);
+        @if(gate_up) let w2 = eight_text_up(base.z + chunk);
+        @if(gate_up) let w3 = eight_text_up(base.w + chunk);
+        @if(norm) let g_lo = norm_four(chunk * 8u);
+        @if(norm) let g_hi = norm_four(chunk * 8u + 4u);
+        for (var r = 0u; r < ROWS; r++) {
+            let row = min(first_row + r, p.rows - 1u);
+            var lo = x_four(row, chunk * 8u);
+            var hi = x_four(row, chunk * 8u + 4u);
+            @if(norm) {
+                square[r] += dot(lo, lo) + dot(hi, hi);
+                lo *= g_lo;
+                hi *= g_hi;
+            }
+            sums[r] += vec4(dot(w0.lo, lo), dot(w1.lo, lo), dot(w2.lo, lo), dot(w3.lo, lo));
+            sums[r] += vec4(dot(w0.hi, hi), dot(w1.hi, hi), dot(w2.hi, hi), dot(w3.hi, hi));
+        }
+    }
+    for (var r = 0u; r < ROWS; r++) {
+        partial[thread * ROWS + r] = sums[r];
+        @if(norm) squares[thread * ROWS + r] = square[r];
+    }
+    // A tree over the lanes of each group.
+    for (var half = LANES / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if lane < half {
+            for (var r = 0u; r < ROWS; r++) {
+                partial[thread * ROWS + r] += partial[(thread + half) * ROWS + r];
+                @if(norm) squares[thread * ROWS + r] += squares[(thread + half) * ROWS + r];
+            }
+        }
+    }
+    workgroupBarrier();
+    let row = first_row + lane;
+    if lane < ROWS && row < p.rows && group_id.x * GROUPS + thread / LANES < quads {
+        let at = (thread - lane) * ROWS + lane;
+        var sum = partial[at];
+        @if(norm) {
+            sum *= inverseSqrt(squares[at] / f32(p.inner) + p.eps);
+        }
+        store_quad(row, quad, sum, false);
+    }
+}

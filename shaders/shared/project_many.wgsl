@@ -1,0 +1,216 @@
+// Projection of many rows (prefill): a register-tiled matrix product, and the fused MMoE kernel where it is routed.
+//
+// A workgroup of 128 threads computes 64 rows times 32 quads of weight rows; each thread 8 rows times 2 quads. Sixteen
+// columns of x and of the weights are staged in workgroup memory at a time, transposed, so that the inner loop reads vec4.
+// Workgroups: x = quads / 32, y = blocks of 64 rows, z = modality if routed.
+//
+// Routed: word 0 of the block, indexed by workgroup_id, says how many rows of either modality it has; a workgroup whose
+// modality has none returns before any barrier. Otherwise it works on the packed list of its rows and writes only those.
+
+import package::shared::project::{p, inputs, x_four, norm_four, eight_text, eight_visual, Eight, NONE};
+@if(gate_up) import package::shared::project::{eight_text_up, eight_visual_up};
+@if(linear) import package::linear::{quad_rows, store_quad};
+@if(gate_up) import package::gate_up::{quad_rows, store_quads};
+@if(qkv_rope) import package::qkv_rope::{quad_rows, store_quad};
+
+const DEPTH: u32 = 16u;
+
+// [k][row / 4] and [k][quad]: 4 KiB and 8 KiB.
+var<workgroup> tile_x: array<vec4<f32>, DEPTH * 16u>;
+var<workgroup> tile_w: array<vec4<f32>, DEPTH * 32u>;
+var<workgroup> squares: array<vec4<f32>, 64>;
+
+struct Rows {
+    count: u32,
+    // Of the first row number in `inputs`; unused if not routed.
+    list: u32,
+    // First row if not routed.
+    first: u32,
+}
+
+fn row_at(rows: Rows, i: u32) -> u32 {
+    @if(routed) {
+        return inputs[rows.list + min(i, rows.count - 1u)];
+    } @else {
+        return rows.first + min(i, rows.count - 1u);
+    }
+}
+
+fn eight(is_visual: bool, is_up: bool, at: u32) -> Eight {
+    @if(gate_up && routed) {
+        if is_up {
+            if is_visual { return eight_visual_up(at); }
+            return eight_text_up(at);
+        }
+    }
+    @if(gate_up && !routed) {
+        if is_up { return eight_text_up(at); }
+    }
+    @if(routed) {
+        if is_visual { return eight_visual(at); }
+    }
+    return eight_text(at);
+}
+
+// Rows k and k + 1 .. of a 4 x 4 block, transposed into four vec4 of one k each.
+fn put_x(k: u32, quad: u32, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) {
+    tile_x[k * 16u + quad] = vec4(a.x, b.x, c.x, d.x);
+    tile_x[(k + 1u) * 16u + quad] = vec4(a.y, b.y, c.y, d.y);
+    tile_x[(k + 2u) * 16u + quad] = vec4(a.z, b.z, c.z, d.z);
+    tile_x[(k + 3u) * 16u + quad] = vec4(a.w, b.w, c.w, d.w);
+}
+
+fn put_w(k: u32, quad: u32, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) {
+    tile_w[k * 32u + quad] = vec4(a.x, b.x, c.x, d.x);
+    tile_w[(k + 1u) * 32u + quad] = vec4(a.y, b.y, c.y, d.y);
+    tile_w[(k + 2u) * 32u + quad] = vec4(a.z, b.z, c.z, d.z);
+    tile_w[(k + 3u) * 32u + quad] = vec4(a.w, b.w, c.w, d.w);
+}
+
+fn run(group_id: vec3<u32>, thread: u32, quads: u32) {
+    var rows: Rows;
+    @if(routed) {
+        let block = p.routing + group_id.y * 65u;
+        let counts = inputs[block];
+        let texts = counts & 0xffffu;
+        rows.count = select(texts, counts >> 16u, group_id.z == 1u);
+        rows.list = block + 1u + select(0u, texts, group_id.z == 1u);
+        if rows.count == 0u {
+            return;
+        }
+    } @else {
+        rows.first = group_id.y * 64u;
+        rows.count = min(64u, p.rows - rows.first);
+    }
+    let is_visual = group_id.z == 1u;
+    let is_identity = ((p.identity >> group_id.z) & 1u) == 1u;
+
+    // What this thread stages: threads 0..64 a 4 x 4 block of x, the others four weight rows by eight columns.
+    let stages_x = thread < 64u;
+    let stage_quad = select((thread - 64u) / 2u, thread / 4u, stages_x);
+    let stage_k = select(((thread - 64u) % 2u) * 8u, (thread % 4u) * 4u, stages_x);
+    var base: vec4<u32>;
+    if stages_x {
+        base = vec4(
+            row_at(rows, stage_quad * 4u),
+            row_at(rows, stage_quad * 4u + 1u),
+            row_at(rows, stage_quad * 4u + 2u),
+            row_at(rows, stage_quad * 4u + 3u),
+        );
+    } else {
+        base = quad_rows(group_id.x * 32u + stage_quad);
+    }
+    @if(gate_up) let is_up = stage_quad >= 16u;
+    @else let is_up = false;
+
+    let my_rows = thread / 16u;
+    let my_quad = thread % 16u;
+    var square = vec4(0.0);
+    var a00 = vec4(0.0); var a01 = vec4(0.0);
+    var a10 = vec4(0.0); var a11 = vec4(0.0);
+    var a20 = vec4(0.0); var a21 = vec4(0.0);
+    var a30 = vec4(0.0); var a31 = vec4(0.0);
+    var a40 = vec4(0.0); var a41 = vec4(0.0);
+    var a50 = vec4(0.0); var a51 = vec4(0.0);
+    var a60 = vec4(0.0); var a61 = vec4(0.0);
+    var a70 = vec4(0.0); var a71 = vec4(0.0);
+
+    for (var start = 0u; start < p.inner; start += DEPTH) {
+        let k = start + stage_k;
+        if stages_x {
+            var b0 = x_four(base.x, k);
+            var b1 = x_four(base.y, k);
+            var b2 = x_four(base.z, k);
+            var b3 = x_four(base.w, k);
+            if p.norm != NONE {
+                square += vec4(dot(b0, b0), dot(b1, b1), dot(b2, b2), dot(b3, b3));
+                let g = norm_four(k);
+                b0 *= g;
+                b1 *= g;
+                b2 *= g;
+                b3 *= g;
+            }
+            put_x(stage_k, stage_quad, b0, b1, b2, b3);
+        } else if is_identity {
+            // Row n of the identity has its one at column n.
+            let lo = vec4(k, k + 1u, k + 2u, k + 3u);
+            let hi = lo + vec4(4u);
+            let one = vec4(1.0);
+            let zero = vec4(0.0);
+            put_w(stage_k, stage_quad,
+                select(zero, one, lo == vec4(base.x)), select(zero, one, lo == vec4(base.y)),
+                select(zero, one, lo == vec4(base.z)), select(zero, one, lo == vec4(base.w)));
+            put_w(stage_k + 4u, stage_quad,
+                select(zero, one, hi == vec4(base.x)), select(zero, one, hi == vec4(base.y)),
+                select(zero, one, hi == vec4(base.z)), select(zero, one, hi == vec4(base.w)));
+        } else {
+            var b0 = Eight(vec4(0.0), vec4(0.0));
+            var b1 = b0;
+            var b2 = b0;
+            var b3 = b0;
+            let chunk = k / 8u;
+            if chunk < p.chunks {
+                b0 = eight(is_visual, is_up, base.x * p.chunks + chunk);
+                b1 = eight(is_visual, is_up, base.y * p.chunks + chunk);
+                b2 = eight(is_visual, is_up, base.z * p.chunks + chunk);
+                b3 = eight(is_visual, is_up, base.w * p.chunks + chunk);
+            }
+            put_w(stage_k, stage_quad, b0.lo, b1.lo, b2.lo, b3.lo);
+            put_w(stage_k + 4u, stage_quad, b0.hi, b1.hi, b2.hi, b3.hi);
+        }
+        workgroupBarrier();
+        for (var i = 0u; i < DEPTH; i++) {
+            let w0 = tile_w[i * 32u + my_quad];
+            let w1 = tile_w[i * 32u + 16u + my_quad];
+            let x0 = tile_x[i * 16u + my_rows];
+            a00 += x0.x * w0; a01 += x0.x * w1;
+            a10 += x0.y * w0; a11 += x0.y * w1;
+            a20 += x0.z * w0; a21 += x0.z * w1;
+            a30 += x0.w * w0; a31 += x0.w * w1;
+            let x1 = tile_x[i * 16u + 8u + my_rows];
+            a40 += x1.x * w0; a41 += x1.x * w1;
+            a50 += x1.y * w0; a51 += x1.y * w1;
+            a60 += x1.z * w0; a61 += x1.z * w1;
+            a70 += x1.w * w0; a71 += x1.w * w1;
+        }
+        workgroupBarrier();
+    }
+
+    var low = vec4(1.0);
+    var high = vec4(1.0);
+    if p.norm != NONE {
+        if stages_x {
+            squares[thread] = square;
+        }
+        workgroupBarrier();
+        let at = my_rows * 4u;
+        let low_sum = squares[at] + squares[at + 1u] + squares[at + 2u] + squares[at + 3u];
+        let high_sum = squares[at + 32u] + squares[at + 33u] + squares[at + 34u] + squares[at + 35u];
+        low = inverseSqrt(low_sum / f32(p.inner) + p.eps);
+        high = inverseSqrt(high_sum / f32(p.inner) + p.eps);
+    }
+    let quad = group_id.x * 32u + my_quad;
+    let row = my_rows * 4u;
+    put(rows, row, quad, quads, a00 * low.x, a01 * low.x, is_visual);
+    put(rows, row + 1u, quad, quads, a10 * low.y, a11 * low.y, is_visual);
+    put(rows, row + 2u, quad, quads, a20 * low.z, a21 * low.z, is_visual);
+    put(rows, row + 3u, quad, quads, a30 * low.w, a31 * low.w, is_visual);
+    put(rows, row + 32u, quad, quads, a40 * high.x, a41 * high.x, is_visual);
+    put(rows, row + 33u, quad, quads, a50 * high.y, a51 * high.y, is_visual);
+    put(rows, row + 34u, quad, quads, a60 * high.z, a61 * high.z, is_visual);
+    put(rows, row + 35u, quad, quads, a70 * high.w, a71 * high.w, is_visual);
+}
+
+fn put(rows: Rows, i: u32, quad: u32, quads: u32, a: vec4<f32>, b: vec4<f32>, is_visual: bool) {
+    if i >= rows.count {
+        return;
+    }
+    let row = row_at(rows, i);
+    @if(gate_up) {
+        // The workgroup's quads 0..16 are gates, 16..32 the ups beside them.
+        store_quads(row, quad, a, b);
+    } @else {
+        if quad < quads { store_quad(row, quad, a, is_visual); }
+        if quad + 16u < quads { store_quad(row, quad + 16u, b, is_visual); }
+    }
+}
