@@ -7,6 +7,7 @@
 use super::CheckpointError;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::ops::Range;
 
@@ -263,12 +264,15 @@ impl<'de> Deserialize<'de> for RawHeader {
                     if name == "__metadata__" {
                         header.metadata =
                             map.next_value::<Option<BTreeMap<String, String>>>()?.unwrap_or_default();
-                    } else if header.tensors.contains_key(&name) {
-                        return Err(de::Error::custom(format!("tensor `{name}` named twice")));
-                    } else {
-                        let entry = map.next_value()?;
-                        header.tensors.insert(name, entry);
+                        continue;
                     }
+                    match header.tensors.entry(name) {
+                        Entry::Vacant(place) => place.insert(map.next_value()?),
+                        Entry::Occupied(other) => {
+                            let name = other.key();
+                            return Err(de::Error::custom(format!("tensor `{name}` named twice")));
+                        }
+                    };
                 }
                 Ok(header)
             }

@@ -154,3 +154,28 @@ fn hashes_tell_contents_apart() {
     assert_ne!(hash(&a, 28), hash(&b, 28));
     assert_ne!(hash(&a, 28), hash(&a, 56));
 }
+
+/// The small images in `tests/images`, see `make.py` there.
+fn own(name: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/images/");
+    std::fs::read(format!("{folder}{name}")).unwrap()
+}
+
+#[test]
+fn every_format_is_decoded_like_the_reference() {
+    let expected: serde_json::Value = serde_json::from_slice(&own("expected.json")).unwrap();
+    for (name, hash) in expected.as_object().unwrap() {
+        let image = decode(&own(name), &DecodeOptions::default()).unwrap();
+        assert_eq!((image.width(), image.height()), (24, 16));
+        assert_eq!(hex(image.pixels()), *hash, "{name}");
+    }
+}
+
+#[test]
+fn cmyk_jpegs_come_out_in_their_colours() {
+    let ours = decode(&own("cmyk.jpg"), &DecodeOptions::default()).unwrap();
+    let theirs = decode(&own("cmyk.jpg.decoded.png"), &DecodeOptions::default()).unwrap();
+    let far = ours.pixels().iter().zip(theirs.pixels());
+    let mean = far.map(|(a, b)| f32::from(a.abs_diff(*b))).sum::<f32>() / ours.pixels().len() as f32;
+    assert!(mean < 3.0, "mean difference {mean}");
+}

@@ -54,13 +54,28 @@ impl SpecialIds {
 }
 
 enum Encoder {
-    Piece {
-        model: SentencePiece,
-        added: AhoCorasick,
-        added_ids: Vec<u32>,
-    },
+    Piece(Box<PieceEncoder>),
     #[cfg(feature = "tokenizer-json")]
     Json(Box<json::JsonTokenizer>),
+}
+
+/// Added tokens first, pieces in between.
+struct PieceEncoder {
+    model: SentencePiece,
+    added: AhoCorasick,
+    added_ids: Vec<u32>,
+}
+
+impl PieceEncoder {
+    fn encode(&self, text: &str, ids: &mut Vec<u32>) {
+        let mut start = 0;
+        for found in self.added.find_iter(text) {
+            self.model.encode(&text[start..found.start()], ids);
+            ids.push(self.added_ids[found.pattern().as_usize()]);
+            start = found.end();
+        }
+        self.model.encode(&text[start..], ids);
+    }
 }
 
 /// A tokenizer.
@@ -87,12 +102,12 @@ impl Tokenizer {
         let added = AddedTokens::read(files, model.pieces().len() as u32)?;
         let vocab = Vocab::new(model.pieces(), &added);
         let words: Vec<&str> = added.ids.keys().map(String::as_str).collect();
-        let encoder = Encoder::Piece {
+        let encoder = PieceEncoder {
             added: leftmost_longest(&words)?,
             added_ids: added.ids.values().copied().collect(),
             model,
         };
-        Self::new(encoder, vocab)
+        Self::new(Encoder::Piece(Box::new(encoder)), vocab)
     }
 
     /// From the content of `tokenizer.json` and the JSON files beside it.
@@ -136,14 +151,8 @@ impl Tokenizer {
     /// [`TokenizerError::Library`], with a `tokenizer.json` only.
     pub fn encode_into(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
         match &self.encoder {
-            Encoder::Piece { model, added, added_ids } => {
-                let mut start = 0;
-                for found in added.find_iter(text) {
-                    model.encode(&text[start..found.start()], ids);
-                    ids.push(added_ids[found.pattern().as_usize()]);
-                    start = found.end();
-                }
-                model.encode(&text[start..], ids);
+            Encoder::Piece(encoder) => {
+                encoder.encode(text, ids);
                 Ok(())
             }
             #[cfg(feature = "tokenizer-json")]

@@ -65,16 +65,13 @@ impl SentencePiece {
     fn new(pieces: Vec<Piece>) -> Result<Self, TokenizerError> {
         let mut ids = HashMap::with_capacity(pieces.len());
         let mut byte_ids = [None; 256];
-        for (id, piece) in pieces.iter().enumerate() {
-            let id = u32::try_from(id).map_err(|_| unsupported("32-bit ids", "more pieces"))?;
-            match piece.kind {
-                PieceKind::Byte(byte) => byte_ids[usize::from(byte)] = Some(id),
-                PieceKind::Normal | PieceKind::UserDefined => {
-                    if ids.insert(piece.text.clone(), id).is_some() {
-                        return Err(unsupported("every piece once", format!("`{}` twice", piece.text)));
-                    }
-                }
-                _ => {}
+        for (id, piece) in (0u32..).zip(&pieces) {
+            let named = matches!(piece.kind, PieceKind::Normal | PieceKind::UserDefined);
+            if named && ids.insert(piece.text.clone(), id).is_some() {
+                return Err(unsupported("every piece once", format!("`{}` twice", piece.text)));
+            }
+            if let PieceKind::Byte(byte) = piece.kind {
+                byte_ids[usize::from(byte)] = Some(id);
             }
         }
         let mut bytes = [0; 256];
