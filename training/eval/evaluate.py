@@ -10,6 +10,7 @@ import os
 import subprocess
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from PIL import Image
 from monotrain import checkpoint
 from monotrain.answers import answer
 from monotrain.metrics import TASKS, baselines, interval, score
+from monotrain.questions import knows
 from monotrain.tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[1]
@@ -86,14 +88,16 @@ def main() -> None:
     parser.add_argument("extra", nargs="*", help="further arguments for monolens (after --)")
     args = parser.parse_args()
     ask = pytorch(args.model) if args.engine == "pytorch" else monolens(args.model, args.binary, args.extra)
+    later = tomllib.loads((ROOT / "config.toml").read_text())["data"]["later"]
     tile = checkpoint.read_config(args.model).tile
     numbers: dict[str, dict] = {}
     wrong: list[tuple[np.ndarray, dict]] = []
     print(f"{'task':58} {'right':>7} {'95 % interval':>15} {'n':>5} {'chance':>7} {'majority':>8}")
     for name in args.tasks:
         task, folder = TASKS[name], args.state / f"eval_{tile}"
-        tiles = np.load(folder / f"{task.pictures}.npy")[: args.n]
-        records = json.loads((folder / f"{task.pictures}.json").read_text())[: args.n]
+        records = json.loads((folder / f"{task.pictures}.json").read_text())
+        keep = [i for i, r in enumerate(records) if knows(r, later)][: args.n]
+        tiles, records = np.load(folder / f"{task.pictures}.npy")[keep], [records[i] for i in keep]
         result = score(name, records, lambda q, keep, t=tiles: ask(q, t[keep]))
         right, n = sum(r["right"] for r in result), len(result)
         (low, high), (chance, majority) = interval(right, n), baselines(result)

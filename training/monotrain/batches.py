@@ -59,6 +59,8 @@ class Source:
         names = [folder / f"shard_{k:03}" for k in range(cfg["data"]["shards"])]
         self.tiles = [np.load(n.with_suffix(".npy"), mmap_mode="r") for n in names]
         self.records = [json.loads(n.with_suffix(".json").read_text()) for n in names]
+        later = cfg["data"]["later"]
+        self.usable = [[i for i, r in enumerate(rs) if questions.knows(r, later)] for rs in self.records]
         self.glosses = glosses.glosses(state)
         self.visual = (tile // cfg["model"]["patch"] // 2) ** 2
         self.open = tokenizer.head()
@@ -99,7 +101,7 @@ class Source:
 
     def images(self, rng, batch: int, what: str) -> Batch:
         shard = rng.integers(len(self.tiles), size=batch)
-        at = [int(rng.integers(len(self.records[s]))) for s in shard]
+        at = [questions.one(rng, self.usable[s]) for s in shard]
         records = [self.records[s][i] for s, i in zip(shard, at, strict=True)]
         tiles = augment(rng, np.stack([self.tiles[s][i] for s, i in zip(shard, at, strict=True)]), records)
         head = self.open + self.image

@@ -13,7 +13,7 @@ def trainable(name: str, what: str) -> bool:
 class Masters:
     """f32 copies of the trainable parameters of a model, stepped by AdamW and copied back."""
 
-    def __init__(self, model: nn.Module, what: str, weight_decay: float):
+    def __init__(self, model: nn.Module, what: str, weight_decay: float, vision_scale: float = 1.0):
         self.names, self.params = [], []
         for name, p in model.named_parameters():
             p.requires_grad_(trainable(name, what))
@@ -21,13 +21,19 @@ class Masters:
                 self.names.append(name)
                 self.params.append(p)
         self.masters = [p.detach().float().clone() for p in self.params]
-        groups: dict[bool, list] = {True: [], False: []}
+        groups: dict[tuple[float, float], list] = {}
         for name, m in zip(self.names, self.masters, strict=True):
-            groups[m.dim() > 1 and "embedding" not in name].append(m)
+            decay = weight_decay if m.dim() > 1 and "embedding" not in name else 0.0
+            groups.setdefault((decay, self.scale(name, vision_scale)), []).append(m)
         self.opt = torch.optim.AdamW(
-            [{"params": g, "weight_decay": weight_decay if d else 0.0} for d, g in groups.items()],
+            [{"params": g, "weight_decay": d, "scale": s} for (d, s), g in groups.items()],
             lr=1e-3, betas=(0.9, 0.98), eps=1e-8, fused=True,
         )  # fmt: skip
+
+    @staticmethod
+    def scale(name: str, vision_scale: float) -> float:
+        """The patch embedding and its MLP learn slower: at the full rate their outputs grow without bound."""
+        return vision_scale if name.startswith(("vision_model.", "mlp1.")) else 1.0
 
     def step(self, lr: float, clip: float) -> float:
         """One update from the gradients in the model; returns their norm."""
@@ -36,7 +42,7 @@ class Masters:
             p.grad = None
         norm = float(nn.utils.clip_grad_norm_(self.masters, clip))
         for group in self.opt.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["scale"]
         self.opt.step()
         with torch.no_grad():
             torch._foreach_copy_(self.params, self.masters)

@@ -24,6 +24,11 @@ SMALL_TALK = [(sum((PHRASINGS[k] for k in t.get("like", [])), []) + t["questions
 Turn = tuple[str, str]
 
 
+def knows(record: dict, later: list[str]) -> bool:
+    """Whether a picture shows nothing that is left for later."""
+    return not {record.get(k) for k in ("n", "a", "b", "thing") if isinstance(record.get(k), str)} & set(later)
+
+
 def plural(word: str) -> str:
     return word + ("es" if word.endswith("s") else "s")
 

@@ -7,6 +7,7 @@ step depends on nothing but the seed, the stage and the step.
 import argparse
 import json
 import os
+import shutil
 import signal
 import time
 import tomllib
@@ -24,6 +25,7 @@ from .loader import Loader
 from .metrics import PROBE, TASKS, score
 from .model import ModelConfig, MonoInternVL
 from .optimiser import Masters, learning_rate
+from .questions import knows
 from .threads import Threads
 
 ROOT = Path(__file__).parents[1]
@@ -73,7 +75,8 @@ class Run:
         spec = self.cfg["stage"][self.stage]
         if self.stage == 1 and self.step == 0 and saved is None:
             self.model.copy_text_experts()
-        self.masters = Masters(self.model, spec["train"], self.cfg["train"]["weight_decay"])
+        train = self.cfg["train"]
+        self.masters = Masters(self.model, spec["train"], train["weight_decay"], train["vision_lr"])
         if saved:
             self.masters.load(saved)
         print(f"== {spec['name']}: {spec['data']}, training {spec['train']}, step {self.step}/{spec['steps']}", flush=True)
@@ -115,8 +118,9 @@ class Run:
         n = self.cfg["train"]["probe_pictures"]
         for task in PROBE:
             pictures = folder / TASKS[task].pictures
-            tiles = torch.from_numpy(np.load(pictures.with_suffix(".npy"))[:n])
-            records = json.loads(pictures.with_suffix(".json").read_text())[:n]
+            records = json.loads(pictures.with_suffix(".json").read_text())
+            keep = [i for i, r in enumerate(records) if knows(r, self.cfg["data"]["later"])][:n]
+            tiles, records = torch.from_numpy(np.load(pictures.with_suffix(".npy"))[keep]), [records[i] for i in keep]
             result = score(task, records, lambda q, keep, t=tiles: answer(self.model, self.tok, q, t[keep]))
             scores[task] = float(np.mean([r["right"] for r in result]))
             samples += [f"{task}: {r['question']} -> {r['answer']} ({r['want']})" for r in result[:2]]
@@ -137,6 +141,7 @@ class Run:
             spec = self.cfg["stage"][self.stage]
             if self.step >= spec["steps"]:
                 self.save()
+                shutil.copyfile(self.file, self.file.with_stem(f"state_{spec['name']}"))
                 if self.stage + 1 == len(self.cfg["stage"]):
                     break
                 self.stage, self.step = self.stage + 1, 0
