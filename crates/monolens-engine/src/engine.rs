@@ -216,20 +216,18 @@ impl Engine {
 
     /// Runs the tiles whose tokens come in this step through the vision part.
     async fn encode(&mut self, work: &[Work]) -> Result<(), EngineError> {
-        let mut todo: Vec<(Key, usize)> = Vec::new();
-        for w in work {
-            let held = self.scheduler.get(w.key).map(|s| &s.held).into_iter().flatten();
-            todo.extend(held.filter(|(_, held)| !held.encoded).map(|(&tile, _)| (w.key, tile)));
-        }
-        for group in todo.chunks(self.runner.sizes().tiles_per_run) {
-            let tiles = pack::tiles(&self.scheduler, group)?;
+        let sequences = work.iter().filter_map(|w| Some((w.key, self.scheduler.get(w.key)?)));
+        let missing = self.scheduler.tiles_to_encode(sequences);
+        for group in missing.chunks(self.runner.sizes().tiles_per_run) {
+            let mut tiles = Vec::with_capacity(group.len());
+            for &m in group {
+                let sequence = self.scheduler.get(m.key).ok_or(EngineError::Internal("a tile of nobody"))?;
+                tiles.push(pack::tile(sequence, m)?);
+            }
             self.runner.encode(&tiles).await?;
-            for &(key, tile) in group {
-                let sequence = self.scheduler.running_mut(key);
-                if let Some(held) = sequence.and_then(|s| s.held.get_mut(&tile)) {
-                    held.encoded = true;
-                }
-                if let Some(request) = self.requests.get_mut(&key) {
+            for m in group {
+                self.scheduler.places_mut().set_encoded(m.place);
+                if let Some(request) = self.requests.get_mut(&m.key) {
                     request.stats.tiles_encoded += 1;
                 }
             }

@@ -15,7 +15,7 @@ pub enum Event {
         visual_tokens: usize,
         /// Tokens whose keys and values were still there from earlier prompts.
         reused_tokens: usize,
-        /// Tiles that have to go through the vision part; 0 when all are reused.
+        /// Tiles that have to go through the vision part as far as known now; 0 when all are reused.
         tiles_to_encode: usize,
     },
     /// A step of the prefill is done.

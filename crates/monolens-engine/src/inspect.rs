@@ -1,7 +1,7 @@
 //! Looking inside: forced decoding, logits, and tensors between the layers.
 
 use crate::prompt::Prompt;
-use crate::scheduler::Alone;
+use crate::scheduler::{Alone, Missing};
 use crate::tensors::{append_rows, cache_tensor, pad_columns};
 use crate::{Engine, EngineError, pack};
 use monolens_graph::backend::{HostTensor, Outputs, ProgramId};
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Rows that a run with outputs takes at most: each holds every tap, and logits.
-const ROWS: usize = 128;
+const ROWS: usize = 64;
 
 /// What is to be looked at.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +95,7 @@ impl Engine {
 
         let reusable = if vision.is_some() { 0 } else { rows.start };
         self.scheduler.begin_alone(sequence, reusable)?;
+        let mut tapped = Vec::new();
         let mut seen = Inspected { first_row: rows.start, ..Inspected::default() };
         let mut read: Vec<&str> = taps.decoder.iter().map(String::as_str).collect();
         read.push(batch::NEXT_IDS);
@@ -115,7 +116,7 @@ impl Engine {
             if count == 0 {
                 return Err(EngineError::Internal("no place for a tile"));
             }
-            self.encode_alone(vision, &taps.vision, &mut seen.tensors).await?;
+            self.encode_alone(vision, &taps.vision, &mut tapped, &mut seen.tensors).await?;
             let batch = self.pack_alone(count, inside)?;
             if inside {
                 let outputs = self.runner.run_with(decoder, &batch, &read).await?;
@@ -169,12 +170,13 @@ impl Engine {
         logits: bool,
         tokens: usize,
     ) -> Result<ProgramId, EngineError> {
-        let layer = |name: &String| name.strip_prefix("attention_map.").and_then(|n| n.parse().ok());
-        let attention_maps: Vec<usize> = taps.decoder.iter().filter_map(layer).collect();
+        // One program for whatever layers are asked for: programs stay, so there must not be many.
+        let is_map = |name: &String| name.starts_with("attention_map.");
+        let layers = if taps.decoder.iter().any(is_map) { self.model.config().decoder.num_layers } else { 0 };
         let options = DecoderOptions {
             logits,
-            taps: taps.decoder.len() > attention_maps.len(),
-            attention_maps,
+            taps: !taps.decoder.iter().all(is_map),
+            attention_maps: (0..layers).collect(),
             ..self.blueprint.decoder_options.clone()
         };
         let known = self.inspectors.decoders.iter();
@@ -211,15 +213,21 @@ impl Engine {
         &mut self,
         tapped: Option<ProgramId>,
         taps: &[String],
+        done: &mut Vec<usize>,
         tensors: &mut BTreeMap<String, HostTensor>,
     ) -> Result<(), EngineError> {
         let Some(alone) = self.scheduler.alone() else { return Ok(()) };
-        let todo: Vec<usize> =
-            alone.sequence.held.iter().filter(|(_, held)| !held.encoded).map(|(&tile, _)| tile).collect();
+        // Tapped tiles are all run: their embeddings may be there, but not what comes before them.
+        let held = alone.sequence.held.iter().map(|(&tile, &place)| Missing { key: 0, tile, place });
+        let todo: Vec<Missing> = match tapped {
+            Some(_) => held.filter(|m| !done.contains(&m.tile)).collect(),
+            None => self.scheduler.tiles_to_encode(std::iter::once((0, &alone.sequence))),
+        };
         let read: Vec<&str> = taps.iter().map(String::as_str).collect();
         for group in todo.chunks(self.runner.sizes().tiles_per_run) {
             let Some(alone) = self.scheduler.alone() else { return Ok(()) };
-            let tiles = pack::tiles_of(&alone.sequence, group)?;
+            let tiles =
+                group.iter().map(|&m| pack::tile(&alone.sequence, m)).collect::<Result<Vec<_>, _>>()?;
             let outputs = match tapped {
                 Some(program) => self.runner.encode_with(program, &tiles, &read).await?,
                 None => {
@@ -228,7 +236,10 @@ impl Engine {
                 }
             };
             outputs.into_iter().try_for_each(|(name, tensor)| append_rows(tensors, name, tensor))?;
-            self.scheduler.alone_encoded(group);
+            for m in group {
+                self.scheduler.places_mut().set_encoded(m.place);
+                done.push(m.tile);
+            }
         }
         Ok(())
     }

@@ -61,6 +61,7 @@ mod setup;
 mod stats;
 mod stop;
 mod tensors;
+mod visual;
 
 pub use answer::{Answer, Images};
 pub use chat::{Chat, Message, Role};

@@ -1,7 +1,7 @@
 //! From the scheduler's choice to a packed batch and to tiles for the vision program.
 
 use crate::EngineError;
-use crate::scheduler::{Key, Scheduler, Work};
+use crate::scheduler::{Key, Missing, Scheduler, Work};
 use crate::sequence::Sequence;
 use monolens_graph::batch::{Batch, Chunk, NO_VISUAL, SamplingRow};
 use monolens_models::Rope;
@@ -71,29 +71,12 @@ fn visual_slot(sequence: &Sequence, position: usize) -> Option<u32> {
         return Some(NO_VISUAL);
     }
     let (tile, token) = sequence.tiles.place(number);
-    let held = sequence.held.get(&tile)?;
-    Some((held.place * sequence.tiles.tokens_per_tile() + token) as u32)
+    let place = sequence.held.get(&tile)?;
+    Some((place * sequence.tiles.tokens_per_tile() + token) as u32)
 }
 
-/// Pixels and places of these tiles of these sequences.
-pub(crate) fn tiles<'a>(
-    scheduler: &'a Scheduler,
-    wanted: &[(Key, usize)],
-) -> Result<Vec<PlacedTile<'a>>, EngineError> {
-    let mut tiles = Vec::with_capacity(wanted.len());
-    for &(key, tile) in wanted {
-        let sequence = scheduler.get(key).ok_or(EngineError::Internal("a tile without a sequence"))?;
-        tiles.extend(tiles_of(sequence, &[tile])?);
-    }
-    Ok(tiles)
-}
-
-/// Pixels and places of these tiles of one sequence.
-pub(crate) fn tiles_of<'a>(
-    sequence: &'a Sequence,
-    wanted: &[usize],
-) -> Result<Vec<PlacedTile<'a>>, EngineError> {
-    let tile = |&tile: &usize| Some((sequence.tiles.pixels(tile)?, sequence.held.get(&tile)?.place));
-    let found: Option<Vec<_>> = wanted.iter().map(tile).collect();
-    found.ok_or(EngineError::Internal("a tile without pixels or a place"))
+/// The pixels of a tile and its place.
+pub(crate) fn tile(sequence: &Sequence, missing: Missing) -> Result<PlacedTile<'_>, EngineError> {
+    let pixels = sequence.tiles.pixels(missing.tile);
+    Ok((pixels.ok_or(EngineError::Internal("a tile without pixels"))?, missing.place))
 }

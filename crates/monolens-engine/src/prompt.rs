@@ -1,6 +1,7 @@
 //! What a request asks: token ids, and the images behind the placeholders among them.
 
 use crate::kv::TokenKey;
+use crate::visual::TileKey;
 use crate::{EngineError, Image};
 use monolens_graph::batch::NO_VISUAL;
 
@@ -94,6 +95,12 @@ impl Tiles {
     pub fn pixels(&self, tile: usize) -> Option<&[u8]> {
         let &(image, at) = self.places.get(tile)?;
         self.images.get(image)?.tile(at)
+    }
+
+    /// A tile's content.
+    pub fn content(&self, tile: usize) -> Option<TileKey> {
+        let &(image, at) = self.places.get(tile)?;
+        Some((self.images[image].hash(), at))
     }
 
     /// The tile of a visual token, and its number there.

@@ -142,9 +142,20 @@ impl Runner {
         &self.sizes
     }
 
-    /// Program names with their ids, for showing dispatches.
-    pub fn programs(&self) -> [(&'static str, ProgramId); 4] {
-        [("decode", self.decode), ("text", self.text), ("mixed", self.mixed), ("vision", self.vision)]
+    /// The kernel launches of each phase: one decoded token, full chunks, one tile.
+    pub fn dispatches(&self) -> Vec<(&'static str, Vec<&'static str>)> {
+        let of = |name, program, axes| (name, self.backend.dispatches(program, &axes));
+        let one = |rows: usize| {
+            let limits = self.sizes.decoder_limits(rows, 1);
+            limits.with(Axis::Sequences, 1).with(Axis::QueryBlocks, rows.div_ceil(QUERY_BLOCK))
+        };
+        let tile = self.sizes.vision_limits().with(Axis::Tiles, 1);
+        vec![
+            of("decode", self.decode, one(1)),
+            of("text prefill", self.text, one(self.sizes.chunk)),
+            of("image prefill", self.mixed, one(self.sizes.chunk)),
+            of("vision", self.vision, tile),
+        ]
     }
 
     /// Runs a batch with the cheapest program that fits; gives the sampled ids.

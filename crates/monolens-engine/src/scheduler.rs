@@ -10,7 +10,8 @@
 
 use crate::EngineError;
 use crate::kv::{PagePool, pages_for};
-use crate::sequence::{HeldTile, Sequence};
+use crate::sequence::Sequence;
+use crate::visual::{PlaceId, Places};
 use monolens_graph::batch::PAGE_SIZE;
 use monolens_models::Rope;
 use std::collections::BTreeMap;
@@ -53,12 +54,23 @@ pub(crate) struct Admitted {
     pub tiles: usize,
 }
 
+/// A tile that has to go through the vision part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    /// Whose.
+    pub key: Key,
+    /// Which of its tiles.
+    pub tile: usize,
+    /// Where its embeddings go.
+    pub place: PlaceId,
+}
+
 /// The state of all sequences, their pages and places.
 pub(crate) struct Scheduler {
     limits: Limits,
     rope: Rope,
     pool: PagePool,
-    places: Vec<usize>,
+    places: Places,
     running: BTreeMap<Key, Sequence>,
     waiting: BTreeMap<Key, Sequence>,
     preemptions: u64,
@@ -85,7 +97,7 @@ impl Scheduler {
             limits,
             rope,
             pool: PagePool::new(pages),
-            places: (0..limits.places).rev().collect(),
+            places: Places::new(limits.places, limits.prefix_cache),
             running: BTreeMap::new(),
             waiting: BTreeMap::new(),
             preemptions: 0,
@@ -138,7 +150,7 @@ impl Scheduler {
 
     fn give_back(&mut self, mut sequence: Sequence) -> Sequence {
         self.pool.release_all(sequence.pages.iter().copied());
-        self.places.extend(sequence.held.values().map(|tile| tile.place));
+        sequence.held.values().for_each(|&place| self.places.release(place));
         sequence.reset();
         sequence
     }
@@ -156,12 +168,13 @@ impl Scheduler {
         self.preempt_all();
         self.limits = limits;
         self.pool = PagePool::new(pages);
-        self.places = (0..limits.places).rev().collect();
+        self.places = Places::new(limits.places, limits.prefix_cache);
     }
 
-    /// Drops the prefix cache.
+    /// Drops the prefix cache and the embeddings that nobody waits for.
     pub fn forget_prefixes(&mut self) {
         self.pool.forget_all();
+        self.places.forget_idle();
         self.running.values_mut().for_each(|sequence| sequence.published = 0);
     }
 
@@ -171,6 +184,24 @@ impl Scheduler {
             self.waiting.insert(key, sequence);
             self.preemptions += 1;
         }
+    }
+
+    /// The places, to note what is encoded.
+    pub fn places_mut(&mut self) -> &mut Places {
+        &mut self.places
+    }
+
+    /// The tiles of these sequences that have a place but no embeddings yet: each place once, with its tile.
+    pub fn tiles_to_encode<'a>(&self, sequences: impl Iterator<Item = (Key, &'a Sequence)>) -> Vec<Missing> {
+        let mut missing: Vec<Missing> = Vec::new();
+        for (key, sequence) in sequences {
+            for (&tile, &place) in &sequence.held {
+                if !self.places.is_encoded(place) && missing.iter().all(|m| m.place != place) {
+                    missing.push(Missing { key, tile, place });
+                }
+            }
+        }
+        missing
     }
 
     /// Gives one sequence all pages it needs while the others wait, until [`Scheduler::end_alone`]. Tokens before
@@ -203,18 +234,11 @@ impl Scheduler {
         grant_places(&mut alone.sequence, rows, &mut self.places)
     }
 
-    /// Notes that these tiles of it are encoded.
-    pub fn alone_encoded(&mut self, tiles: &[usize]) {
-        let Some(alone) = &mut self.alone else { return };
-        let held = alone.sequence.held.iter_mut().filter(|(tile, _)| tiles.contains(tile));
-        held.for_each(|(_, held)| held.encoded = true);
-    }
-
     /// Notes that its next rows are computed.
     pub fn alone_done(&mut self, rows: usize) {
         let Some(alone) = &mut self.alone else { return };
         alone.sequence.computed += rows;
-        self.places.extend(alone.sequence.take_done_tiles().iter().map(|tile| tile.place));
+        alone.sequence.take_done_places().into_iter().for_each(|place| self.places.release(place));
     }
 
     /// The others may go on.
@@ -240,7 +264,10 @@ impl Scheduler {
             if self.limits.prefix_cache {
                 adopt(&mut sequence, &mut self.pool, &self.rope, usize::MAX);
             }
-            admitted.push(Admitted { key, reused: sequence.computed, tiles: sequence.tiles_to_encode() });
+            let missing =
+                |&tile: &usize| sequence.tiles.content(tile).is_none_or(|key| !self.places.has(&key));
+            let tiles = sequence.tiles_needed().filter(missing).count();
+            admitted.push(Admitted { key, reused: sequence.computed, tiles });
             self.running.insert(key, sequence);
         }
         admitted
@@ -305,8 +332,7 @@ impl Scheduler {
         for w in work {
             let Some(sequence) = self.running.get_mut(&w.key) else { continue };
             sequence.computed += w.rows;
-            let tiles = sequence.take_done_tiles();
-            self.places.extend(tiles.iter().map(|tile| tile.place));
+            sequence.take_done_places().into_iter().for_each(|place| self.places.release(place));
             if !self.limits.prefix_cache {
                 continue;
             }
@@ -353,15 +379,16 @@ fn adopt(sequence: &mut Sequence, pool: &mut PagePool, rope: &Rope, most: usize)
 }
 
 /// Gives the tiles of the next rows their places; returns how many rows can run.
-fn grant_places(sequence: &mut Sequence, rows: usize, places: &mut Vec<usize>) -> usize {
+fn grant_places(sequence: &mut Sequence, rows: usize, places: &mut Places) -> usize {
     let start = sequence.computed;
     for position in start..start + rows {
         let Some(tile) = sequence.tile_of(position) else { continue };
         if sequence.held.contains_key(&tile) {
             continue;
         }
-        let Some(place) = places.pop() else { return position - start };
-        sequence.held.insert(tile, HeldTile { place, encoded: false });
+        let place = sequence.tiles.content(tile).and_then(|key| places.take(key));
+        let Some(place) = place else { return position - start };
+        sequence.held.insert(tile, place);
     }
     rows
 }

@@ -2,6 +2,7 @@
 
 use crate::kv::{PageId, PageKey, TokenKey};
 use crate::prompt::Tiles;
+use crate::visual::PlaceId;
 use monolens_graph::batch::{NO_VISUAL, PAGE_SIZE};
 use monolens_models::Rope;
 use std::collections::BTreeMap;
@@ -12,15 +13,6 @@ fn rotation(rope: &Rope, total: usize) -> u64 {
         Some(length) if total > length => total as u64,
         _ => 0,
     }
-}
-
-/// A tile whose visual embeddings lie (or are about to lie) in the visual state.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HeldTile {
-    /// Number of its place in the visual state.
-    pub place: usize,
-    /// Whether the vision program has written it.
-    pub encoded: bool,
 }
 
 /// A sequence of tokens: a prompt, then what was generated.
@@ -34,8 +26,8 @@ pub(crate) struct Sequence {
     tile_end: Vec<usize>,
     /// The prompt's tiles.
     pub tiles: Tiles,
-    /// Tiles in the visual state.
-    pub held: BTreeMap<usize, HeldTile>,
+    /// Places of those tiles that wait in the visual state.
+    pub held: BTreeMap<usize, PlaceId>,
     /// Pages, the first `computed` tokens' at least.
     pub pages: Vec<PageId>,
     /// Tokens whose keys and values are in the pages.
@@ -113,12 +105,13 @@ impl Sequence {
     }
 
     /// Tiles of which some token is not computed yet.
-    pub fn tiles_to_encode(&self) -> usize {
-        self.tile_end.iter().filter(|&&end| end > self.computed).count()
+    pub fn tiles_needed(&self) -> impl Iterator<Item = usize> {
+        let needed = self.tile_end.iter().enumerate().filter(|&(_, &end)| end > self.computed);
+        needed.map(|(tile, _)| tile)
     }
 
-    /// Takes out the held tiles whose tokens are all computed.
-    pub fn take_done_tiles(&mut self) -> Vec<HeldTile> {
+    /// Takes out the places of tiles whose tokens are all computed.
+    pub fn take_done_places(&mut self) -> Vec<PlaceId> {
         let computed = self.computed;
         let done: Vec<usize> = self.held.keys().copied().filter(|&t| self.tile_end[t] <= computed).collect();
         done.iter().filter_map(|tile| self.held.remove(tile)).collect()

@@ -66,6 +66,17 @@ impl Engine {
         }
     }
 
+    /// Forgets the beginnings of earlier prompts, for measurements.
+    pub fn clear_prefix_cache(&mut self) {
+        self.scheduler.forget_prefixes();
+    }
+
+    /// The kernel launches of each phase, by operator name and in order: one decoded token, a full chunk of text, a full
+    /// chunk with images, one tile.
+    pub fn dispatches(&self) -> Vec<(&'static str, Vec<&'static str>)> {
+        self.runner.dispatches()
+    }
+
     /// What it holds.
     pub fn memory(&self) -> Memory {
         let pool = self.scheduler.pool();

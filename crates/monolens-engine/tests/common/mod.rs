@@ -48,7 +48,13 @@ pub fn engine_on(backend: Box<dyn Backend>, model: Arc<Model>, options: EngineOp
 
 /// Options for short conversations.
 pub fn small() -> EngineOptions {
-    EngineOptions { context: Some(512), chunk: 64, sequences: 4, waiting_tiles: 4, ..EngineOptions::default() }
+    EngineOptions {
+        context: Some(512),
+        chunk: 64,
+        sequences: 4,
+        waiting_tiles: 4,
+        ..EngineOptions::default()
+    }
 }
 
 /// Greedy, 16 tokens, whatever they are: how the goldens were made.
@@ -68,7 +74,8 @@ pub fn case_prompt(engine: &Engine, case: &Value) -> Prompt {
 
 /// A golden case as a conversation.
 pub fn case_chat(engine: &Engine, case: &Value) -> Chat {
-    let images: Vec<Image> = case["images"].as_array().unwrap().iter().map(|i| case_image(engine, i)).collect();
+    let images: Vec<Image> =
+        case["images"].as_array().unwrap().iter().map(|i| case_image(engine, i)).collect();
     let mut images = images.into_iter();
     let mut chat = Chat::new();
     let mut say = |role: Role, text: &str| {
