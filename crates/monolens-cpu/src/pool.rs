@@ -2,6 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
+/// f32 elements in a cache line.
+const LINE: usize = 16;
+
 /// Runs independent pieces of work on all threads of a backend.
 #[derive(Debug)]
 pub struct Pool {
@@ -75,17 +78,19 @@ impl Pool {
         out.chunks_mut(width).enumerate().for_each(|(i, row)| work(i, row));
     }
 
-    /// Gives `work` the buffer of this thread with at least `len` elements, of any content. Not to be nested.
+    /// Gives `work` `len` elements of the buffer of this thread, of any content, beginning with a cache line. Not to be
+    /// nested.
     pub fn scratch<R>(&self, len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
         #[cfg(not(target_arch = "wasm32"))]
         let thread = rayon::current_thread_index().unwrap_or(0) % self.threads();
         #[cfg(target_arch = "wasm32")]
         let thread = 0;
         let mut buffer = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
-        if buffer.len() < len {
-            buffer.resize(len, 0.0);
+        if buffer.len() < len + LINE {
+            buffer.resize(len + LINE, 0.0);
         }
-        work(&mut buffer[..len])
+        let start = buffer.as_ptr().align_offset(4 * LINE).min(LINE);
+        work(&mut buffer[start..start + len])
     }
 
     /// Bytes of the threads' buffers.

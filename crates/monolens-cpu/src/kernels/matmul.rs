@@ -1,12 +1,18 @@
 //! Products of rows with stored weights, cut into panels of columns that threads take one by one.
 
 use super::{Matrix, MatrixMut, View, gemm, gemv};
+use crate::isa::Level;
 use crate::{Arithmetic, Isa, Pool};
+use std::cell::RefCell;
 
-/// Columns of a panel.
-const PANEL: usize = 128;
-/// Rows up to which weights are streamed past the rows instead of being widened first.
-const FEW: usize = 4;
+/// Columns of a panel, a multiple of the columns of a tile.
+const PANEL: usize = 96;
+/// Rows up to which weights are streamed past the rows, here by pairs of bf16,
+const FEW_PAIRS: usize = 8;
+/// by vectors of 32 bf16 weights,
+const FEW_VECTORS: usize = 32;
+/// and by whatever else there is, instead of being widened first.
+const FEW: usize = 16;
 
 /// Takes `(row, first column, one piece for each weight)`.
 pub type Sink<'s> = dyn Fn(usize, usize, &[&[f32]]) + Sync + 's;
@@ -34,51 +40,130 @@ pub fn matmul(product: Product<'_>, x: &[f32], inner: usize, weights: &[View<'_>
     if rows == 0 {
         return;
     }
-    let few = rows <= FEW;
-    product.pool.each(columns.div_ceil(PANEL), |panel| {
-        let from = panel * PANEL;
-        let to = columns.min(from + PANEL);
-        let width = to - from;
-        let widened = if few { 0 } else { width * inner };
-        product.pool.scratch(rows * width * weights.len() + widened, |scratch| {
-            let (results, wide) = scratch.split_at_mut(rows * width * weights.len());
-            for (result, w) in results.chunks_exact_mut(rows * width).zip(weights) {
-                let part = w.part(from * inner, to * inner);
-                if few {
-                    gemv(product.isa, x, part, inner, result);
-                    continue;
-                }
-                let w = match part {
+    let job = Job { product, x, inner, rows, columns, weights, sink };
+    let bf16 = weights.iter().all(|w| matches!(w, View::BF16(_)));
+    let pairs = product.arithmetic == Arithmetic::Fast
+        && product.isa.0 == Level::Avx512Bf16
+        && bf16
+        && inner.is_multiple_of(2);
+    let few = match product.isa.0 {
+        _ if pairs => FEW_PAIRS,
+        Level::Avx512 | Level::Avx512Bf16 if bf16 => FEW_VECTORS,
+        _ => FEW,
+    };
+    if rows <= few {
+        return job.stream();
+    }
+    #[cfg(target_arch = "x86_64")]
+    if pairs {
+        return job.pairs();
+    }
+    job.widen();
+}
+
+struct Job<'j> {
+    product: Product<'j>,
+    x: &'j [f32],
+    inner: usize,
+    rows: usize,
+    columns: usize,
+    weights: &'j [View<'j>],
+    sink: &'j Sink<'j>,
+}
+
+impl Job<'_> {
+    /// Calls `panel(results, scratch of this length, from, to)` for each panel of columns; results are [weight, row,
+    /// column]. Then hands them out.
+    fn panels(&self, extra: usize, panel: impl Fn(&mut [f32], &mut [f32], usize, usize) + Sync + Send) {
+        let pool = self.product.pool;
+        pool.each(self.columns.div_ceil(PANEL), |i| {
+            let (from, to) = (i * PANEL, self.columns.min((i + 1) * PANEL));
+            let len = self.weights.len() * self.rows * (to - from);
+            pool.scratch(len + extra, |scratch| {
+                let (scratch, results) = scratch.split_at_mut(extra);
+                panel(results, scratch, from, to);
+                self.hand_out(results, to - from, from);
+            });
+        });
+    }
+
+    /// Few rows: each weight goes from memory through registers once.
+    fn stream(&self) {
+        self.panels(self.x.len(), |results, scratch, from, to| {
+            for (result, w) in results.chunks_exact_mut(self.rows * (to - from)).zip(self.weights) {
+                let w = w.part(from * self.inner, to * self.inner);
+                gemv(self.product.isa, self.x, w, self.inner, result, scratch);
+            }
+        });
+    }
+
+    /// Many rows: a panel of the weight is widened to f32 and multiplied by the `gemm` crate.
+    fn widen(&self) {
+        let inner = self.inner;
+        self.panels(PANEL * inner, |results, scratch, from, to| {
+            let width = to - from;
+            for (result, w) in results.chunks_exact_mut(self.rows * width).zip(self.weights) {
+                let w = match w.part(from * inner, to * inner) {
                     View::F32(w) => w,
-                    other => {
-                        other.widen(wide);
+                    part => {
+                        let wide = &mut scratch[..width * inner];
+                        part.widen(wide);
                         &*wide
                     }
                 };
                 let out = MatrixMut { data: result, row_stride: width };
-                gemm(
-                    rows,
-                    width,
-                    inner,
-                    out,
-                    false,
-                    Matrix::rows(x, inner),
-                    Matrix::rows(w, inner).transposed(),
-                );
+                let (x, w) = (Matrix::rows(self.x, inner), Matrix::rows(w, inner).transposed());
+                gemm(self.rows, width, inner, out, false, x, w);
             }
-            hand_out(results, rows, width, weights.len(), from, sink);
         });
-    });
-}
+    }
 
-/// Passes the rows of the panels to `sink`.
-fn hand_out(results: &[f32], rows: usize, width: usize, count: usize, from: usize, sink: &Sink<'_>) {
-    let piece = |i: usize, row: usize| &results[(i * rows + row) * width..][..width];
-    for row in 0..rows {
-        match count {
-            1 => sink(row, from, &[piece(0, row)]),
-            2 => sink(row, from, &[piece(0, row), piece(1, row)]),
-            _ => sink(row, from, &(0..count).map(|i| piece(i, row)).collect::<Vec<_>>()),
+    /// Many rows and bf16 weights, by pairs.
+    #[cfg(target_arch = "x86_64")]
+    fn pairs(&self) {
+        use super::bf16::{LANES, Packed, pack_block, product};
+        thread_local! {
+            /// Packed rows, kept between products.
+            static PACKED: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+        }
+        let (inner, rows) = (self.inner, self.rows);
+        let mut buffer = PACKED.take();
+        let len = Packed::len(rows, inner);
+        if buffer.len() < len {
+            buffer.resize(len, 0);
+        }
+        self.product.pool.rows(&mut buffer[..len], LANES * inner / 2, |block, out| {
+            let rows = &self.x[block * LANES * inner..(rows * inner).min((block + 1) * LANES * inner)];
+            pack_block(rows, inner, out);
+        });
+        let x = Packed { pairs: &buffer[..len], inner: inner / 2 };
+        let padded = rows.next_multiple_of(LANES);
+        self.panels(padded * PANEL, |results, scratch, from, to| {
+            let width = to - from;
+            for (result, w) in results.chunks_exact_mut(rows * width).zip(self.weights) {
+                let View::BF16(w) = w.part(from * inner, to * inner) else { continue };
+                let columns = &mut scratch[..padded * width];
+                // SAFETY: the instruction set was checked before coming here.
+                unsafe { product(x, w, columns) };
+                for (n, column) in columns.chunks_exact(padded).enumerate() {
+                    for (row, &sum) in column[..rows].iter().enumerate() {
+                        result[row * width + n] = sum;
+                    }
+                }
+            }
+        });
+        PACKED.set(buffer);
+    }
+
+    /// Passes the rows of a panel to the sink.
+    fn hand_out(&self, results: &[f32], width: usize, from: usize) {
+        let piece = |i: usize, row: usize| &results[(i * self.rows + row) * width..][..width];
+        for row in 0..self.rows {
+            match self.weights.len() {
+                1 => (self.sink)(row, from, &[piece(0, row)]),
+                2 => (self.sink)(row, from, &[piece(0, row), piece(1, row)]),
+                n => (self.sink)(row, from, &(0..n).map(|i| piece(i, row)).collect::<Vec<_>>()),
+            }
         }
     }
 }

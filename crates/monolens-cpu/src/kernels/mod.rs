@@ -2,6 +2,7 @@
 //!
 //! Every function takes the [`crate::Isa`] to use, so that tests can hold each path to the plain one.
 
+mod bf16;
 mod dot;
 mod gemm;
 mod gemv;
@@ -11,6 +12,6 @@ mod shared;
 pub use crate::weight::View;
 pub use dot::{add_scaled, dot};
 pub use gemm::{Matrix, MatrixMut, gemm};
-pub use gemv::gemv;
+pub use gemv::{ROWS, gemv};
 pub use matmul::{Product, Sink, matmul};
 pub(crate) use shared::SharedRows;

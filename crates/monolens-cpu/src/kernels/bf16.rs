@@ -1,0 +1,168 @@
+//! Products of many rows with bf16 weights by pairs (AVX512-BF16).
+//!
+//! The lanes of a vector are sixteen rows of `x`, packed once a product as pairs of bf16; a pair of neighbouring weights
+//! is broadcast to all lanes, straight from where the weight is stored. So weights need no packing, and each is read from
+//! memory once. A tile is up to 64 rows by 6 columns: 24 sums in registers.
+
+use half::bf16;
+
+/// Rows in a vector.
+pub(super) const LANES: usize = 16;
+/// Pairs along the inner dimension after which sums are put down and taken up again, so that a block of `x` stays in the
+/// second-level cache.
+const INNER: usize = 1024;
+/// Vectors of rows in a tile.
+const VECTORS: usize = 4;
+/// Columns in a tile.
+const COLUMNS: usize = 6;
+
+/// Rows rounded to bf16 and packed: for each block of 16 rows, for each pair of columns, the pair of each row.
+#[derive(Clone, Copy)]
+pub(super) struct Packed<'a> {
+    pub(super) pairs: &'a [u32],
+    /// Pairs in a row.
+    pub(super) inner: usize,
+}
+
+impl Packed<'_> {
+    /// Elements that packing rows needs.
+    pub(super) fn len(rows: usize, columns: usize) -> usize {
+        rows.next_multiple_of(LANES) * columns / 2
+    }
+}
+
+/// Packs one block of up to 16 rows; missing rows are zeros.
+pub(super) fn pack_block(x: &[f32], columns: usize, out: &mut [u32]) {
+    out.fill(0);
+    for (lane, row) in x.chunks_exact(columns).enumerate() {
+        for (pair, to) in row.chunks_exact(2).zip(out.chunks_exact_mut(LANES)) {
+            let [a, b] = [pair[0], pair[1]].map(|v| u32::from(bf16::from_f32(v).to_bits()));
+            to[lane] = a | b << 16;
+        }
+    }
+}
+
+/// `out[n, row] = Σ x[row, k]·w[n, k]`, with `out` transposed: a column of results is contiguous and padded to whole
+/// vectors. `w` has whole rows of `2·inner` elements.
+///
+/// # Safety
+/// The machine has AVX512-BF16.
+///
+/// # Panics
+/// When the lengths do not fit.
+#[cfg(target_arch = "x86_64")]
+pub(super) unsafe fn product(x: Packed<'_>, w: &[bf16], out: &mut [f32]) {
+    let blocks = x.pairs.len() / (x.inner * LANES);
+    let columns = w.len() / (2 * x.inner);
+    let padded = blocks * LANES;
+    assert!(x.inner > 0 && x.pairs.len() == blocks * x.inner * LANES, "whole blocks of rows");
+    assert!(
+        w.len() == columns * 2 * x.inner && out.len() == columns * padded,
+        "a sum for each row and column"
+    );
+    for from in (0..x.inner).step_by(INNER) {
+        let length = INNER.min(x.inner - from);
+        for block in (0..blocks).step_by(VECTORS) {
+            let vectors = VECTORS.min(blocks - block);
+            let mut column = 0;
+            while column < columns {
+                let width = match columns - column {
+                    COLUMNS.. => COLUMNS,
+                    2.. => 2,
+                    _ => 1,
+                };
+                let tile = x86::Tile {
+                    x: x.pairs[block * x.inner * LANES + from * LANES..].as_ptr(),
+                    x_stride: x.inner * LANES,
+                    w: w[column * 2 * x.inner + 2 * from..].as_ptr().cast(),
+                    w_stride: x.inner,
+                    length,
+                    out: out[column * padded + block * LANES..].as_mut_ptr(),
+                    out_stride: padded,
+                    add: from > 0,
+                };
+                // SAFETY: the tile has `vectors` blocks of rows from `block` on and `width` columns from `column` on, all
+                // of which exist, and `length` pairs from `from` on; the caller promises the instructions.
+                unsafe {
+                    match (vectors, width) {
+                        (1, COLUMNS) => tile.run::<1, COLUMNS>(),
+                        (2, COLUMNS) => tile.run::<2, COLUMNS>(),
+                        (3, COLUMNS) => tile.run::<3, COLUMNS>(),
+                        (_, COLUMNS) => tile.run::<VECTORS, COLUMNS>(),
+                        (1, 2) => tile.run::<1, 2>(),
+                        (2, 2) => tile.run::<2, 2>(),
+                        (3, 2) => tile.run::<3, 2>(),
+                        (_, 2) => tile.run::<VECTORS, 2>(),
+                        (1, _) => tile.run::<1, 1>(),
+                        (2, _) => tile.run::<2, 1>(),
+                        (3, _) => tile.run::<3, 1>(),
+                        (_, _) => tile.run::<VECTORS, 1>(),
+                    }
+                }
+                column += width;
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::LANES;
+    use std::arch::x86_64::*;
+
+    /// Where the operands of a tile lie; strides are in elements of the pointers.
+    pub(super) struct Tile {
+        pub(super) x: *const u32,
+        pub(super) x_stride: usize,
+        pub(super) w: *const u32,
+        pub(super) w_stride: usize,
+        pub(super) length: usize,
+        pub(super) out: *mut f32,
+        pub(super) out_stride: usize,
+        pub(super) add: bool,
+    }
+
+    impl Tile {
+        /// `V` vectors of rows by `C` columns.
+        ///
+        /// # Safety
+        /// `x` has `V` blocks of `length` vectors, `w` `C` rows of `length` pairs (of any alignment), `out` `C` columns of
+        /// `V` vectors; the machine has AVX512-BF16.
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+        pub(super) unsafe fn run<const V: usize, const C: usize>(&self) {
+            // SAFETY: all reads and writes are inside what the caller promises.
+            unsafe {
+                let mut sums = [[_mm512_setzero_ps(); V]; C];
+                if self.add {
+                    for c in 0..C {
+                        for v in 0..V {
+                            sums[c][v] = _mm512_loadu_ps(self.out.add(c * self.out_stride + v * LANES));
+                        }
+                    }
+                }
+                for p in 0..self.length {
+                    let mut x = [_mm512_setzero_si512(); V];
+                    for v in 0..V {
+                        x[v] = _mm512_loadu_si512(self.x.add(v * self.x_stride + p * LANES).cast());
+                    }
+                    for c in 0..C {
+                        let pair = self.w.add(c * self.w_stride + p).read_unaligned();
+                        let w = _mm512_set1_epi32(pair as i32);
+                        for v in 0..V {
+                            sums[c][v] = _mm512_dpbf16_ps(
+                                sums[c][v],
+                                std::mem::transmute::<__m512i, __m512bh>(x[v]),
+                                std::mem::transmute::<__m512i, __m512bh>(w),
+                            );
+                        }
+                    }
+                }
+                for c in 0..C {
+                    for v in 0..V {
+                        _mm512_storeu_ps(self.out.add(c * self.out_stride + v * LANES), sums[c][v]);
+                    }
+                }
+            }
+        }
+    }
+}
