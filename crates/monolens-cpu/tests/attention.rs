@@ -121,7 +121,7 @@ fn check(heads: Heads, layout: QkvLayout, dtype: DType, lengths: &[usize]) {
         lengths.iter().map(|&n| floats(&mut rng(n as u64), n * heads.qkv_width())).collect();
     let ropes: Vec<Vec<f32>> = lengths.iter().map(|&n| angles(heads.size, n)).collect();
     // Two runs: a first part of each sequence, then the rest, so that keys of both runs are seen.
-    let mut got: Vec<(Vec<f32>, Vec<f32>, Vec<Vec<f32>>)> = vec![Default::default(); lengths.len()];
+    let mut got = vec![(Vec::new(), Vec::new(), Vec::<Vec<f32>>::new()); lengths.len()];
     let cut = |n: usize| n * 2 / 3;
     for part in 0..2 {
         let spans: Vec<(usize, usize, usize)> = lengths

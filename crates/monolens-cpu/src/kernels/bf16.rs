@@ -129,6 +129,7 @@ mod x86 {
         /// `x` has `V` blocks of `length` vectors, `w` `C` rows of `length` pairs (of any alignment), `out` `C` columns of
         /// `V` vectors; the machine has AVX512-BF16.
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+        #[allow(clippy::needless_range_loop, reason = "indices of registers, all loops unroll")]
         pub(super) unsafe fn run<const V: usize, const C: usize>(&self) {
             // SAFETY: all reads and writes are inside what the caller promises.
             unsafe {

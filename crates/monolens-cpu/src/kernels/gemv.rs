@@ -107,6 +107,7 @@ mod x86 {
     /// `x` has R rows and `w` N rows of `inner` elements; the machine has AVX-512.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    #[allow(clippy::needless_range_loop, reason = "indices of registers, all loops unroll")]
     unsafe fn tile<const R: usize, const N: usize>(
         x: *const f32,
         w: *const bf16,
