@@ -1,0 +1,241 @@
+//! wgpu as a [`Backend`].
+
+use crate::gpu::Gpu;
+use crate::pipelines::Pipelines;
+use crate::program::{Pool, Program, Resources};
+use crate::states::States;
+use crate::upload::Upload;
+use crate::weights::Weights;
+use crate::{Tier, adapters};
+use monolens_graph::backend::{
+    BackendKind, DeviceInfo, HostTensor, Job, LocalFuture, MemoryUse, Outputs, ProgramId,
+};
+use monolens_graph::plan::{Capabilities, Fusions, Plan};
+use monolens_graph::{Axes, Backend, BackendError, DType, WeightSpec};
+
+/// Options of [`WgpuBackend::open`].
+#[derive(Clone, Debug, Default)]
+pub struct WgpuOptions {
+    /// The adapter by its index in [`crate::adapters()`] or part of its name; else the best GPU.
+    pub adapter: Option<String>,
+    /// The tier; else the highest that the adapter has and for which there are kernels.
+    pub tier: Option<Tier>,
+    /// Whether an adapter that renders in software may be taken when there is no other.
+    pub allow_software: bool,
+    /// Largest part of a weight and largest state, in bytes, if lower than the device's own limit.
+    pub max_binding: Option<u64>,
+}
+
+/// Runs plans on a GPU through wgpu.
+pub struct WgpuBackend {
+    info: DeviceInfo,
+    capabilities: Capabilities,
+    tier: Tier,
+    gpu: Gpu,
+    pipelines: Pipelines,
+    weights: Weights,
+    upload: Option<Upload>,
+    states: States,
+    pool: Pool,
+    programs: Vec<Program>,
+    /// Grows when a state or the vectors get another buffer.
+    generation: u64,
+}
+
+impl WgpuBackend {
+    /// Opens a device.
+    ///
+    /// # Errors
+    /// No such adapter; a tier that it does not have, saying what it lacks.
+    pub async fn open(options: WgpuOptions) -> Result<Self, BackendError> {
+        let adapter = adapters::choose(options.adapter.as_deref(), options.allow_software).await?;
+        let (features, limits) = (adapter.features(), adapter.limits());
+        let tier = match options.tier {
+            Some(tier) => {
+                tier.check(features, &limits)?;
+                tier
+            }
+            None => Tier::supported(features, &limits)
+                .into_iter()
+                .filter(|&tier| tier <= Tier::Subgroups)
+                .next_back()
+                .unwrap_or(Tier::Baseline),
+        };
+        if tier > Tier::Subgroups {
+            return Err(BackendError::Unavailable {
+                what: format!("tier {tier}"),
+                reason: "there are no kernels for it yet; take subgroups".into(),
+            });
+        }
+        let gpu = Gpu::open(&adapter, tier).await?;
+        let info = adapter.get_info();
+        let driver = format!("{} {}", info.driver, info.driver_info);
+        let device = DeviceInfo {
+            kind: BackendKind::Wgpu,
+            name: info.name.clone(),
+            tier: tier.to_string(),
+            detail: format!("{}, {}", adapters::api(info.backend), driver.trim()),
+            is_gpu: info.device_type != wgpu::DeviceType::Cpu,
+        };
+        let largest = gpu.limits.max_storage_buffer_binding_size;
+        let capabilities = Capabilities {
+            fusions: Fusions::ALL,
+            max_binding: options.max_binding.map_or(largest, |b| b.min(largest)),
+            kv_dtype: DType::BF16,
+        };
+        Ok(Self {
+            info: device,
+            capabilities,
+            tier,
+            pipelines: Pipelines::new(&gpu),
+            gpu,
+            weights: Weights::default(),
+            upload: None,
+            states: States::default(),
+            pool: Pool::default(),
+            programs: Vec::new(),
+            generation: 0,
+        })
+    }
+
+    /// The tier in use.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// How many kernels were compiled so far.
+    pub fn pipelines(&self) -> usize {
+        self.pipelines.len()
+    }
+
+    /// Destroys the device, as a driver reset would: for tests of what happens then.
+    pub fn destroy_device(&self) {
+        self.gpu.device.destroy();
+        self.gpu.poll();
+    }
+
+    /// Adds what is in use to an error about memory.
+    fn explain(&self, error: BackendError) -> BackendError {
+        match error {
+            BackendError::OutOfMemory { device, what, requested, .. } => {
+                BackendError::OutOfMemory { device, what, requested, used: self.memory().total() }
+            }
+            other => other,
+        }
+    }
+
+    fn prepare_now(&mut self, plan: Plan) -> Result<ProgramId, BackendError> {
+        self.gpu.poll();
+        self.gpu.check("a program", 0)?;
+        if self.weights.upload_vectors(&self.gpu)? {
+            self.generation += 1;
+        }
+        let mut program = Program::new(&self.gpu, plan, &self.weights, &self.states, &mut self.pool)?;
+        program.compile(&self.gpu, &mut self.pipelines)?;
+        self.programs.push(program);
+        Ok(ProgramId(self.programs.len() - 1))
+    }
+
+    async fn run_now(&mut self, program: ProgramId, job: &Job<'_>) -> Result<Outputs, BackendError> {
+        let number = self.programs.len();
+        let program = self.programs.get_mut(program.0).ok_or_else(|| BackendError::Input {
+            program: "wgpu".into(),
+            what: "program".into(),
+            expected: format!("below {number}"),
+            got: program.0.to_string(),
+        })?;
+        if self.weights.upload_vectors(&self.gpu)? {
+            self.generation += 1;
+        }
+        let mut with = Resources {
+            gpu: &self.gpu,
+            pipelines: &mut self.pipelines,
+            weights: &self.weights,
+            states: &self.states,
+            pool: &self.pool,
+            generation: self.generation,
+        };
+        program.run(job, &mut with).await
+    }
+}
+
+impl Backend for WgpuBackend {
+    fn device(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn begin_weight(&mut self, spec: &WeightSpec, dtype: DType) -> Result<(), BackendError> {
+        let upload = Upload::new(&self.gpu, spec, dtype, self.capabilities.max_binding);
+        self.upload = Some(upload.map_err(|e| self.explain(e))?);
+        Ok(())
+    }
+
+    fn write_weight(&mut self, bytes: &[u8]) -> Result<(), BackendError> {
+        self.upload.as_mut().ok_or_else(no_upload)?.write(&self.gpu, bytes)
+    }
+
+    fn end_weight(&mut self) -> Result<(), BackendError> {
+        self.upload.take().ok_or_else(no_upload)?.end(&self.gpu, &mut self.weights)
+    }
+
+    fn has_weight(&self, name: &str) -> bool {
+        self.weights.by_name.contains_key(name)
+    }
+
+    fn allocate_state(
+        &mut self,
+        name: &str,
+        dtype: DType,
+        rows: usize,
+        width: usize,
+    ) -> Result<(), BackendError> {
+        self.generation += 1;
+        let max_binding = self.capabilities.max_binding;
+        let allocated = self.states.allocate(&self.gpu, name, dtype, rows, width, max_binding);
+        allocated.map_err(|e| self.explain(e))
+    }
+
+    fn read_state<'a>(&'a mut self, name: &'a str) -> LocalFuture<'a, Result<HostTensor, BackendError>> {
+        Box::pin(self.states.read(&self.gpu, name))
+    }
+
+    fn write_state(&mut self, name: &str, bytes: &[u8]) -> Result<(), BackendError> {
+        self.states.write(&self.gpu, name, bytes)
+    }
+
+    fn prepare<'a>(&'a mut self, plan: Plan) -> LocalFuture<'a, Result<ProgramId, BackendError>> {
+        Box::pin(async move { self.prepare_now(plan).map_err(|e| self.explain(e)) })
+    }
+
+    fn run<'a>(
+        &'a mut self,
+        program: ProgramId,
+        job: &'a Job<'a>,
+    ) -> LocalFuture<'a, Result<Outputs, BackendError>> {
+        Box::pin(async move { self.run_now(program, job).await.map_err(|e| self.explain(e)) })
+    }
+
+    fn dispatches(&self, program: ProgramId, axes: &Axes) -> Vec<&'static str> {
+        self.programs.get(program.0).map_or_else(Vec::new, |p| p.dispatches(axes))
+    }
+
+    fn memory(&self) -> MemoryUse {
+        MemoryUse {
+            weights: self.weights.bytes(),
+            states: self.states.bytes(),
+            activations: self.pool.bytes() + self.programs.iter().map(Program::bytes).sum::<u64>(),
+        }
+    }
+}
+
+fn no_upload() -> BackendError {
+    BackendError::Weight {
+        name: "(none)".into(),
+        expected: "a weight begun with begin_weight".into(),
+        got: "none".into(),
+    }
+}

@@ -1,0 +1,35 @@
+use super::Lower;
+use super::project::{Params, Projection};
+use crate::program::Launches;
+use monolens_graph::{BackendError, Node, WeightId, ops::GateUp};
+
+pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &GateUp) -> Result<Launches, BackendError> {
+    let weights: Vec<WeightId> = op.gate.iter().chain(op.up.iter()).copied().collect();
+    cx.same_dtype(&weights)?;
+    let text = cx.matrix(node, op.gate.text)?;
+    let visual = cx.matrix(node, op.gate.visual.unwrap_or(op.gate.text))?;
+    let text_up = cx.matrix(node, op.up.text)?;
+    let visual_up = cx.matrix(node, op.up.visual.unwrap_or(op.up.text))?;
+    let width = text.parts.iter().map(|p| p.rows).sum();
+    let mut params = Params::new(text, width);
+    params.norm(cx, node, op.norm.as_ref())?;
+    if op.is_routed() {
+        params.routing = cx.table(node, node.inputs[1])?;
+    }
+    Ok(Projection {
+        file: "gate_up",
+        params,
+        shape: cx.shape(node.inputs[0]).clone(),
+        routed: op.is_routed(),
+        text,
+        visual,
+        up: Some([text_up, visual_up]),
+        result: cx.result(node)?,
+        x: cx.place(node.inputs[0]),
+        more: Vec::new(),
+        written: &[0],
+        few_rows_a_quad: 2,
+        many_rows_a_tile: 64,
+    }
+    .lower(cx))
+}

@@ -1,0 +1,145 @@
+//! A plan made ready for the device: kernels with their buffers, and how to launch them for given axes.
+
+mod launch;
+mod memory;
+mod run;
+
+pub(crate) use launch::{GRID, Kernel, KernelId, Launch, Launches, Place, pieces, spread, threads};
+pub(crate) use memory::{Arena, Pool};
+pub(crate) use run::Resources;
+
+use crate::gpu::Gpu;
+use crate::ops::Lower;
+use crate::pipelines::Pipelines;
+use crate::states::States;
+use crate::weights::Weights;
+use monolens_graph::plan::Plan;
+use monolens_graph::{Axes, BackendError, DType, Source, ValueId};
+
+/// A node's operator and its launches.
+pub(crate) struct Step {
+    pub name: &'static str,
+    pub launches: Launches,
+}
+
+/// A prepared plan.
+pub(crate) struct Program {
+    pub plan: Plan,
+    steps: Vec<Step>,
+    kernels: Vec<Kernel>,
+    arena: Arena,
+    /// Which buffer of the pool is each slot.
+    pool_of: Vec<usize>,
+    /// States as they were when the program was made.
+    states: Vec<(String, DType)>,
+    params: Option<(wgpu::Buffer, wgpu::BindGroup)>,
+    param_bytes: Vec<u8>,
+    launches: Vec<Launch>,
+    staging: Option<wgpu::Buffer>,
+}
+
+impl Program {
+    pub fn new(
+        gpu: &Gpu,
+        plan: Plan,
+        weights: &Weights,
+        states: &States,
+        pool: &mut Pool,
+    ) -> Result<Self, BackendError> {
+        for id in plan.graph.used_weights() {
+            weights.find(plan.graph.weight(id))?;
+        }
+        let known = known_states(&plan, states)?;
+        let arena = Arena::new(gpu, &plan)?;
+        let mut lower = Lower::new(gpu, &plan, weights, states, &arena);
+        let mut steps = Vec::with_capacity(plan.graph.nodes.len());
+        for node in &plan.graph.nodes {
+            let launches = lower.node(node)?;
+            steps.push(Step { name: node.op.name(), launches });
+        }
+        let (kernels, scratch) = lower.finish();
+        let slots: Vec<u64> = plan.slots.iter().map(|s| s.bytes as u64).chain(scratch).collect();
+        let pool_of = pool.fit(gpu, &slots)?;
+        Ok(Self {
+            plan,
+            steps,
+            kernels,
+            arena,
+            pool_of,
+            states: known,
+            params: None,
+            param_bytes: Vec::new(),
+            launches: Vec::new(),
+            staging: None,
+        })
+    }
+
+    /// Compiles the kernels that a run at the plan's limits needs.
+    pub fn compile(&mut self, gpu: &Gpu, pipelines: &mut Pipelines) -> Result<(), BackendError> {
+        let mut launches = Vec::new();
+        for step in &self.steps {
+            (step.launches)(&self.plan.limits, &mut launches);
+        }
+        for launch in launches {
+            let kernel = &mut self.kernels[launch.kernel.0];
+            if kernel.pipeline.is_none() {
+                kernel.pipeline = Some(pipelines.get(gpu, &kernel.shader, &kernel.writes)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The operator of each dispatch, in order.
+    pub fn dispatches(&self, axes: &Axes) -> Vec<&'static str> {
+        let (mut names, mut launches) = (Vec::new(), Vec::new());
+        for step in &self.steps {
+            (step.launches)(axes, &mut launches);
+            names.extend(launches.drain(..).filter(|l| !l.grid.contains(&0)).map(|_| step.name));
+        }
+        names
+    }
+
+    /// Bytes of inputs and parameters.
+    pub fn bytes(&self) -> u64 {
+        let params = self.params.as_ref().map_or(0, |(buffer, _)| buffer.size());
+        let staging = self.staging.as_ref().map_or(0, wgpu::Buffer::size);
+        self.arena.buffer.size() + params + staging
+    }
+
+    /// Where a value is kept.
+    fn place(&self, id: ValueId) -> Place {
+        match self.plan.slot_of.get(id.0) {
+            Some(Some(slot)) => Place::Slot(slot.0),
+            _ => match self.plan.graph.value(id).source {
+                Source::State => Place::State(self.plan.graph.value(id).name.clone()),
+                _ => self.arena.place(id),
+            },
+        }
+    }
+}
+
+/// The states of a plan and their types; they must be there with the widths of the plan.
+fn known_states(plan: &Plan, states: &States) -> Result<Vec<(String, DType)>, BackendError> {
+    let mut known = Vec::new();
+    for (_, value) in plan.graph.of_source(Source::State) {
+        let error = |expected: String, got: String| BackendError::Input {
+            program: plan.graph.name.clone(),
+            what: format!("state {}", value.name),
+            expected,
+            got,
+        };
+        let used = plan.graph.nodes.iter().flat_map(|n| &n.inputs).any(|id| plan.graph.value(*id).name == value.name);
+        if !used {
+            continue;
+        }
+        let width = value.shape.width().unwrap_or(0);
+        let Some(state) = states.get(&value.name) else {
+            return Err(error("an allocated state".into(), "none".into()));
+        };
+        if state.width != width {
+            return Err(error(format!("rows of {width}"), format!("rows of {}", state.width)));
+        }
+        known.push((value.name.clone(), state.dtype));
+    }
+    Ok(known)
+}
