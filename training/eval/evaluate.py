@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("extra", nargs="*", help="further arguments for monolens (after --)")
     args = parser.parse_args()
     ask = pytorch(args.model) if args.engine == "pytorch" else monolens(args.model, args.binary, args.extra)
-    later = tomllib.loads((ROOT / "config.toml").read_text())["data"]["later"]
+    only_core = tomllib.loads((ROOT / "config.toml").read_text())["data"]["only_core"]
     tile = checkpoint.read_config(args.model).tile
     numbers: dict[str, dict] = {}
     wrong: list[tuple[np.ndarray, dict]] = []
@@ -96,7 +96,7 @@ def main() -> None:
     for name in args.tasks:
         task, folder = TASKS[name], args.state / f"eval_{tile}"
         records = json.loads((folder / f"{task.pictures}.json").read_text())
-        keep = [i for i, r in enumerate(records) if knows(r, later)][: args.n]
+        keep = [i for i, r in enumerate(records) if knows(r, only_core)][: args.n]
         tiles, records = np.load(folder / f"{task.pictures}.npy")[keep], [records[i] for i in keep]
         result = score(name, records, lambda q, keep, t=tiles: ask(q, t[keep]))
         right, n = sum(r["right"] for r in result), len(result)

@@ -59,8 +59,13 @@ class Source:
         names = [folder / f"shard_{k:03}" for k in range(cfg["data"]["shards"])]
         self.tiles = [np.load(n.with_suffix(".npy"), mmap_mode="r") for n in names]
         self.records = [json.loads(n.with_suffix(".json").read_text()) for n in names]
-        later = cfg["data"]["later"]
-        self.usable = [[i for i, r in enumerate(rs) if questions.knows(r, later)] for rs in self.records]
+        self.mix, self.short = cfg["data"]["mix"], cfg["data"]["short"]
+        self.usable: dict[str, list[tuple[int, int]]] = {task: [] for task in self.mix}
+        for k, records in enumerate(self.records):
+            for i, r in enumerate(records):
+                task = "shape" if r["t"] == "two" else r["t"]
+                if task in self.mix and questions.knows(r, cfg["data"]["only_core"]):
+                    self.usable[task].append((k, i))
         self.glosses = glosses.glosses(state)
         self.visual = (tile // cfg["model"]["patch"] // 2) ** 2
         self.open = tokenizer.head()
@@ -88,7 +93,7 @@ class Source:
             learn += [False] * len(ask) + [True] * len(answer)
         return ids, [t if m else IGNORE for t, m in zip(ids, learn, strict=True)]
 
-    def turns(self, rng, record: dict, what: str) -> list[tuple[str, str]]:
+    def turns(self, rng, record: dict, what: str, most: int) -> list[tuple[str, str]]:
         """What a stage says about a picture: noisy `tags`, clean `captions`, `alignment`, or `questions`."""
         roll = rng.random()
         if what == "tags":
@@ -97,16 +102,19 @@ class Source:
             return [("Caption:", questions.caption(record))]
         if what == "alignment":
             return questions.turns(rng, record, 2)
-        return questions.turns(rng, record, 3)
+        return questions.turns(rng, record, most)
 
     def images(self, rng, batch: int, what: str) -> Batch:
-        shard = rng.integers(len(self.tiles), size=batch)
-        at = [questions.one(rng, self.usable[s]) for s in shard]
-        records = [self.records[s][i] for s, i in zip(shard, at, strict=True)]
-        tiles = augment(rng, np.stack([self.tiles[s][i] for s, i in zip(shard, at, strict=True)]), records)
+        weights = np.array(list(self.mix.values()))
+        tasks = rng.choice(list(self.mix), size=batch, p=weights / weights.sum())
+        places = [questions.one(rng, self.usable[t]) for t in tasks]
+        records = [self.records[k][i] for k, i in places]
+        tiles = augment(rng, np.stack([self.tiles[k][i] for k, i in places]), records)
         head = self.open + self.image
-        rows = [self.conversation(self.turns(rng, r, what), head, self.text_budget) for r in records]
-        ids, targets = self.pad(rows, len(head) + self.text_budget)
+        # Most batches ask once a picture: they are short, and pictures are what the names are learned from.
+        most = 1 if rng.random() < self.short else 3
+        rows = [self.conversation(self.turns(rng, r, what, most), head, self.text_budget) for r in records]
+        ids, targets = self.pad(rows, min(max(len(ids) for ids, _ in rows), len(head) + self.text_budget))
         return Batch(ids, targets, normalise(torch.from_numpy(tiles)), len(self.open) + 1, len(self.open) + 1)
 
     def text(self, rng, batch: int, length: int) -> Batch:

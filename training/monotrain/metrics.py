@@ -72,7 +72,7 @@ TASKS = {
     "digit": Task("digit", "digit, font families never trained on", lambda r, i: ("What digit is this?", str(r["d"]))),
     "flag": Task("flag", "flag, style never trained on (twemoji), of 48", lambda r, i: ("Which country's flag is this?", r["n"])),
 }
-PROBE = ("things_twemoji", "things_seen", "count", "shape", "digit", "flag")
+PROBE = ("things_twemoji", "things_seen", "background", "count", "shape", "digit")
 
 
 def same(answer: str, want: str) -> bool:

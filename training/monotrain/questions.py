@@ -24,9 +24,10 @@ SMALL_TALK = [(sum((PHRASINGS[k] for k in t.get("like", [])), []) + t["questions
 Turn = tuple[str, str]
 
 
-def knows(record: dict, later: list[str]) -> bool:
-    """Whether a picture shows nothing that is left for later."""
-    return not {record.get(k) for k in ("n", "a", "b", "thing") if isinstance(record.get(k), str)} & set(later)
+def knows(record: dict, only_core: bool) -> bool:
+    """Whether the model is to know everything that a picture shows."""
+    names = [record[k] for k in ("n", "a", "b", "thing") if isinstance(record.get(k), str)]
+    return not only_core or all(THINGS[n].core for n in names if n in THINGS)
 
 
 def plural(word: str) -> str:

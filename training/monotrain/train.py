@@ -119,7 +119,7 @@ class Run:
         for task in PROBE:
             pictures = folder / TASKS[task].pictures
             records = json.loads(pictures.with_suffix(".json").read_text())
-            keep = [i for i, r in enumerate(records) if knows(r, self.cfg["data"]["later"])][:n]
+            keep = [i for i, r in enumerate(records) if knows(r, self.cfg["data"]["only_core"])][:n]
             tiles, records = torch.from_numpy(np.load(pictures.with_suffix(".npy"))[keep]), [records[i] for i in keep]
             result = score(task, records, lambda q, keep, t=tiles: answer(self.model, self.tok, q, t[keep]))
             scores[task] = float(np.mean([r["right"] for r in result]))
@@ -166,7 +166,7 @@ class Run:
                 place = f"{spec['name']} {self.step:6}"
                 print(f"{place} loss {mean:.3f} norm {norm:.2f} lr {lr:.1e} {rate:.0f}/s x{torch.get_num_threads()}", flush=True)
                 self.log(loss=mean, norm=norm, lr=lr, rate=rate)
-            if self.stage and (self.step % train["sample_steps"] == 0 or self.step == spec["steps"]):
+            if spec.get("probe") and (self.step % train["sample_steps"] == 0 or self.step == spec["steps"]):
                 self.probe()
             if time.time() - saved > 60 * train["save_minutes"]:
                 self.save()
