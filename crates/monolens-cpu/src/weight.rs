@@ -114,11 +114,28 @@ impl<'a> View<'a> {
         match self {
             Self::F32(v) => out.copy_from_slice(v),
             Self::F16(v) => v.convert_to_f32_slice(out),
-            Self::BF16(v) => {
-                out.iter_mut().zip(v).for_each(|(y, x)| *y = f32::from_bits((x.to_bits() as u32) << 16))
-            }
+            Self::BF16(v) => widen_bf16(v, out),
         }
     }
+}
+
+fn widen_bf16(v: &[bf16], out: &mut [f32]) {
+    #[inline(always)]
+    fn plain(v: &[bf16], out: &mut [f32]) {
+        out.iter_mut().zip(v).for_each(|(y, x)| *y = f32::from_bits(u32::from(x.to_bits()) << 16));
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        fn avx2(v: &[bf16], out: &mut [f32]) {
+            plain(v, out);
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: just found.
+            return unsafe { avx2(v, out) };
+        }
+    }
+    plain(v, out);
 }
 
 /// A loaded weight.

@@ -10,9 +10,12 @@ const PANEL: usize = 96;
 /// Rows up to which weights are streamed past the rows, here by pairs of bf16,
 const FEW_PAIRS: usize = 8;
 /// by vectors of 32 bf16 weights,
-const FEW_VECTORS: usize = 32;
+const FEW_VECTORS: usize = 64;
 /// and by whatever else there is, instead of being widened first.
 const FEW: usize = 16;
+
+/// Rows that are multiplied at once by pairs, a multiple of 16.
+const ROWS: usize = 512;
 
 /// Takes `(row, first column, one piece for each weight)`.
 pub type Sink<'s> = dyn Fn(usize, usize, &[&[f32]]) + Sync + 's;
@@ -136,18 +139,23 @@ impl Job<'_> {
             let rows = &self.x[block * LANES * inner..(rows * inner).min((block + 1) * LANES * inner)];
             pack_block(rows, inner, out);
         });
-        let x = Packed { pairs: &buffer[..len], inner: inner / 2 };
-        let padded = rows.next_multiple_of(LANES);
-        self.panels(padded * PANEL, |results, scratch, from, to| {
+        let packed = &buffer[..len];
+        // Rows in pieces, so that their sums stay in the second-level cache until they are handed out.
+        let piece = ROWS.min(rows.next_multiple_of(LANES));
+        self.panels(piece * PANEL, |results, scratch, from, to| {
             let width = to - from;
             for (result, w) in results.chunks_exact_mut(rows * width).zip(self.weights) {
                 let View::BF16(w) = w.part(from * inner, to * inner) else { continue };
-                let columns = &mut scratch[..padded * width];
-                // SAFETY: the instruction set was checked before coming here.
-                unsafe { product(x, w, columns) };
-                for (n, column) in columns.chunks_exact(padded).enumerate() {
-                    for (row, &sum) in column[..rows].iter().enumerate() {
-                        result[row * width + n] = sum;
+                let pieces = packed.chunks(piece * inner / 2).zip(result.chunks_mut(piece * width));
+                for (pairs, result) in pieces {
+                    let padded = 2 * pairs.len() / inner;
+                    let sums = &mut scratch[..padded * width];
+                    // SAFETY: the instruction set was checked before coming here.
+                    unsafe { product(Packed { pairs, inner: inner / 2 }, w, sums) };
+                    for (n, column) in sums.chunks_exact(padded).enumerate() {
+                        for (row, &sum) in result.chunks_exact_mut(width).zip(column) {
+                            row[n] = sum;
+                        }
                     }
                 }
             }

@@ -4,6 +4,7 @@
 
 mod bf16;
 mod dot;
+mod exp;
 mod gemm;
 mod gemv;
 mod matmul;
@@ -11,6 +12,7 @@ mod shared;
 
 pub use crate::weight::View;
 pub use dot::{add_scaled, dot};
+pub use exp::{exponentials, swiglu};
 pub use gemm::{Matrix, MatrixMut, gemm};
 pub use gemv::{ROWS, gemv};
 pub use matmul::{Product, Sink, matmul};

@@ -4,15 +4,18 @@
 //! products are matrix products. A block of one row, as in decoding, reads keys and values where they lie.
 
 use super::paged::Pages;
-use super::softmax::{exponentials, largest, softmax};
+use super::softmax::{largest, softmax};
 use crate::frame::Frame;
-use crate::kernels::{Matrix, MatrixMut, SharedRows, View, add_scaled, dot, gemm};
+use crate::kernels::{Matrix, MatrixMut, SharedRows, View, add_scaled, dot, exponentials, gemm};
 use crate::state::States;
 use monolens_graph::batch::RowInfo;
 use monolens_graph::ops::{Attention, Heads};
 
 /// Keys of a chunk, a multiple of the page size.
 const CHUNK: usize = 128;
+
+/// Rows that go past the keys together; the query blocks of a batch are smaller, as suits a GPU.
+const ROWS: usize = 64;
 
 /// All that does not depend on the block.
 struct Attend<'a> {
@@ -40,17 +43,34 @@ pub(super) fn run(op: &Attention, frame: &Frame<'_>, states: &States, out: &mut 
         values: v.view(),
         out: SharedRows::new(out, op.heads.query_width()),
     };
-    let blocks = frame.u32s(3);
-    frame.product.pool.each(blocks.len() / 2 * op.heads.kv, |task| {
+    let blocks = joined(frame.u32s(3), attend.infos);
+    frame.product.pool.each(blocks.len() * op.heads.kv, |task| {
         // Later blocks have more keys: they go first, so that threads end together.
-        let block = blocks.len() / 2 - 1 - task / op.heads.kv;
-        let (first, count) = (blocks[2 * block] as usize, blocks[2 * block + 1] as usize);
+        let (first, count) = blocks[blocks.len() - 1 - task / op.heads.kv];
         match count {
-            0 => {}
             1 => attend.row(first, task % op.heads.kv),
             _ => attend.block(first, count, task % op.heads.kv),
         }
     });
+}
+
+/// The query blocks as (first row, rows), neighbours of one sequence put together.
+fn joined(blocks: &[u32], infos: &[RowInfo]) -> Vec<(usize, usize)> {
+    let mut all: Vec<(usize, usize)> = Vec::new();
+    for (first, count) in blocks.chunks_exact(2).map(|b| (b[0] as usize, b[1] as usize)) {
+        match all.last_mut() {
+            _ if count == 0 => {}
+            Some((start, rows))
+                if *start + *rows == first
+                    && *rows + count <= ROWS
+                    && infos[*start].sequence == infos[first].sequence =>
+            {
+                *rows += count;
+            }
+            _ => all.push((first, count)),
+        }
+    }
+    all
 }
 
 impl Attend<'_> {
@@ -82,7 +102,7 @@ impl Attend<'_> {
                     }
                 }
             });
-            scores.chunks_exact_mut(count).for_each(softmax);
+            scores.chunks_exact_mut(count).for_each(|scores| softmax(isa, scores));
             out.fill(0.0);
             self.pages.each(info.sequence, 0, count, |key, slot, n| {
                 for i in 0..n {
@@ -102,6 +122,7 @@ impl Attend<'_> {
         let sequence = infos[0].sequence;
         let keys = infos.iter().map(|i| i.position as usize + 1).max().unwrap_or(0);
         let n = count * group;
+        let isa = self.frame.product.isa;
         let sizes = [n * d, n * d, n * CHUNK, CHUNK * d, CHUNK * d, n, n];
         self.frame.product.pool.scratch(sizes.iter().sum(), |scratch| {
             let [q, sum_v, scores, k, v, most, total] = cut(scratch, sizes);
@@ -133,7 +154,7 @@ impl Attend<'_> {
                     scores.iter_mut().for_each(|s| *s *= self.scale);
                     let now = most[i].max(largest(scores));
                     let shrink = (most[i] - now).exp();
-                    total[i] = total[i] * shrink + exponentials(scores, now);
+                    total[i] = total[i] * shrink + exponentials(isa, scores, now);
                     sum_v[i * d..][..d].iter_mut().for_each(|y| *y *= shrink);
                     most[i] = now;
                 }

@@ -28,7 +28,7 @@ pub(super) fn run(op: &AttentionMap, frame: &Frame<'_>, states: &States, out: &m
                         scores[key + i] = op.scale * dot(isa, q, keys.part(at, at + d));
                     }
                 });
-                softmax(scores);
+                softmax(isa, scores);
                 let share = 1.0 / heads.query as f32;
                 out.iter_mut().zip(&*scores).for_each(|(y, p)| *y += share * p);
             }

@@ -1,9 +1,8 @@
 //! `silu(x·Gᵀ) ∘ (x·Uᵀ)`, each row with the experts of its modality.
 
 use super::linear::{Rows, each_modality};
-use super::swiglu::swiglu;
 use crate::frame::{Frame, Work};
-use crate::kernels::{SharedRows, matmul};
+use crate::kernels::{SharedRows, matmul, swiglu};
 use monolens_graph::ops::GateUp;
 
 pub(super) fn run(op: &GateUp, frame: &Frame<'_>, work: &mut Work, out: &mut [f32]) {
@@ -18,9 +17,7 @@ pub(super) fn run(op: &GateUp, frame: &Frame<'_>, work: &mut Work, out: &mut [f3
         matmul(frame.product, packed, width, &weights, &|i, from, parts| {
             // SAFETY: each element is handed out once, and rows of an index are distinct.
             let out = unsafe { out.part(rows.number(i), from, parts[0].len()) };
-            for (y, (&g, &u)) in out.iter_mut().zip(parts[0].iter().zip(parts[1])) {
-                *y = swiglu(g, u);
-            }
+            swiglu(frame.product.isa, parts[0], parts[1], out);
         });
     });
 }

@@ -29,7 +29,7 @@ pub(super) fn run(op: &TileAttention, frame: &Frame<'_>, out: &mut [f32]) {
             gemm(rows, n, d, to, false, part(0, block * BLOCK), part(1, 0).transposed());
             for scores in scores.chunks_exact_mut(n) {
                 scores.iter_mut().for_each(|s| *s *= op.scale);
-                softmax(scores);
+                softmax(frame.product.isa, scores);
             }
             let to = MatrixMut { data: &mut *result, row_stride: d };
             gemm(rows, d, n, to, false, Matrix::rows(scores, n), part(2, 0));
