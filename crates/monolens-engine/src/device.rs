@@ -88,13 +88,18 @@ impl fmt::Debug for Opened {
 /// # Errors
 /// [`BackendError::Unavailable`] with what would help, when what was asked for is not on this machine.
 pub async fn open_backend(choice: &BackendChoice) -> Result<Opened, BackendError> {
+    let asks_for_gpu = choice.device.is_some() || choice.tier.is_some();
     match choice.backend {
-        BackendName::Cpu => open_cpu(choice, "the CPU, as asked".into()),
+        BackendName::Cpu if choice.device.is_some() => Err(unavailable(
+            "a device of the CPU backend",
+            "there is only the CPU; --device is for wgpu".into(),
+        )),
+        BackendName::Cpu => open_cpu(choice, "The CPU was asked for.".into()),
         BackendName::Wgpu => open_wgpu(choice).await,
-        BackendName::Auto if choice.device.is_some() => open_wgpu(choice).await,
+        BackendName::Auto if asks_for_gpu => open_wgpu(choice).await,
         BackendName::Auto => match open_wgpu(choice).await {
             Ok(opened) => Ok(opened),
-            Err(error) => open_cpu(choice, format!("the CPU, because {error}")),
+            Err(error) => open_cpu(choice, format!("The CPU, because {error}.")),
         },
     }
 }
@@ -112,13 +117,73 @@ fn open_cpu(choice: &BackendChoice, reason: String) -> Result<Opened, BackendErr
 
 #[cfg(not(feature = "cpu"))]
 fn open_cpu(_: &BackendChoice, reason: String) -> Result<Opened, BackendError> {
-    Err(unavailable("the CPU backend", format!("this build leaves it out ({reason})")))
+    Err(unavailable("the CPU backend", format!("this build is without it ({reason})")))
 }
 
+#[cfg(feature = "wgpu")]
+async fn open_wgpu(choice: &BackendChoice) -> Result<Opened, BackendError> {
+    use monolens_wgpu::{Tier, WgpuBackend, WgpuOptions};
+    let tier = match &choice.tier {
+        None => None,
+        Some(name) => Some(Tier::from_name(name).ok_or_else(|| {
+            let known = Tier::ALL.map(Tier::name).join(", ");
+            unavailable(&format!("tier {name}"), format!("there are {known}"))
+        })?),
+    };
+    let adapter = choice.device.clone();
+    let options = WgpuOptions { adapter, tier, allow_software: false, max_binding: None };
+    let backend = WgpuBackend::open(options).await?;
+    let device = backend.device();
+    let what = if device.is_gpu { "a GPU" } else { "a software device" };
+    let reason = match &choice.device {
+        Some(asked) => format!("{} is {what} and fits \"{asked}\", which was asked for.", device.name),
+        None => format!("{} is {what}, the best one here.", device.name),
+    };
+    Ok(Opened { backend: Box::new(backend), reason })
+}
+
+#[cfg(not(feature = "wgpu"))]
 async fn open_wgpu(_: &BackendChoice) -> Result<Opened, BackendError> {
-    Err(unavailable("wgpu", "this build leaves it out".into()))
+    Err(unavailable("wgpu", "this build is without it".into()))
 }
 
 fn unavailable(what: &str, reason: String) -> BackendError {
     BackendError::Unavailable { what: what.into(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backends_are_found_by_name() {
+        for name in [BackendName::Auto, BackendName::Cpu, BackendName::Wgpu] {
+            assert_eq!(name.to_string().parse(), Ok(name));
+        }
+        assert!("cuda9".parse::<BackendName>().unwrap_err().contains("auto, cpu or wgpu"));
+    }
+
+    #[cfg(feature = "cpu")]
+    #[test]
+    fn the_choice_is_explained() {
+        let opened = pollster::block_on(open_backend(&BackendChoice::exact_cpu())).unwrap();
+        assert_eq!(opened.reason, "The CPU was asked for.");
+        assert!(!opened.backend.device().is_gpu);
+        let odd = BackendChoice { device: Some("no such device".into()), ..BackendChoice::exact_cpu() };
+        assert!(pollster::block_on(open_backend(&odd)).is_err());
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_no_reason_to_take_another() {
+        let choice = BackendChoice { device: Some("no such device".into()), ..BackendChoice::default() };
+        assert!(matches!(pollster::block_on(open_backend(&choice)), Err(BackendError::Unavailable { .. })));
+    }
+
+    #[cfg(feature = "wgpu")]
+    #[test]
+    fn unknown_tiers_are_refused_with_those_that_are_known() {
+        let choice = BackendChoice { tier: Some("turbo".into()), ..BackendChoice::default() };
+        let error = pollster::block_on(open_backend(&choice)).unwrap_err().to_string();
+        assert!(error.contains("baseline, half, subgroups"), "{error}");
+    }
 }

@@ -1,42 +1,44 @@
 //! Sequences, KV pages, batches, sampling and token streams: what every front end talks to.
 //!
-//! An [`Engine`](#the-api) holds a model on one device and answers any number of conversations at once. It is driven by
+//! An [`Engine`] holds a model on one device and answers any number of conversations at once. It is driven by
 //! its caller: nothing happens between calls, there are no threads, and whatever waits is a future (native code blocks
 //! on it, the browser awaits it).
 //!
-//! # The API
+//! ```no_run
+//! # async fn run(model: monolens_models::Model, photo: Vec<u8>) -> Result<(), Box<dyn std::error::Error>> {
+//! use monolens_engine::{BackendChoice, Chat, Engine, EngineOptions, Event, Settings, TileOptions, open_backend};
+//! use std::ops::ControlFlow;
 //!
-//! ```text
-//! // device.rs
-//! let opened = open_backend(&BackendChoice::default()).await?;      // Opened { backend, reason }
+//! let opened = open_backend(&BackendChoice::default()).await?;
+//! println!("{}", opened.reason);
+//! let mut on_progress = |_: monolens_engine::Progress<'_>| ControlFlow::Continue(());
+//! let mut engine = Engine::load(model.into(), opened.backend, EngineOptions::default(), &mut on_progress).await?;
 //!
-//! // engine.rs; the model is a monolens_models::Model
-//! let mut engine = Engine::load(model, opened.backend, EngineOptions::default(), &mut |p| ControlFlow::Continue(())).await?;
-//!
-//! // conversations (chat.rs)
-//! let Images { images, warning } = engine.images(&[&bytes], &TileOptions::default())?;   // or Image::new(tiles)
+//! let photo = engine.images(&[&photo], &TileOptions::default())?;
 //! let mut chat = Chat::new();
-//! chat.ask("What is this?", images);
-//! let mut answer: Answer = engine.answer(&mut chat, Settings::default())?;
-//! while let Some(event) = answer.next().await? { .. }               // Event::{Started, Prefill, Token, Finished}
-//! answer.stop();                                                    // or drop it: `chat` holds what was said
-//!
-//! // many at once (the server), and where borrows are in the way (the browser)
-//! let prompt: Prompt = engine.prompt(&chat)?;                       // or Prompt { ids, images }
-//! let id: RequestId = engine.submit(prompt, settings)?;
-//! while engine.is_busy() {
-//!     for (id, event) in engine.step().await? { .. }                // (RequestId, Result<Event, EngineError>)
+//! chat.ask("What is this?", photo.images);
+//! let mut answer = engine.answer(&mut chat, Settings::default())?;
+//! while let Some(event) = answer.next().await? {
+//!     if let Event::Token { text, .. } = event {
+//!         print!("{text}");
+//!     }
 //! }
-//! engine.stop(id);                                                  // its Finished comes with the next step
-//! let event = engine.next_event(id).await?;                         // steps until this request has an event
-//!
-//! // looking inside (inspect.rs)
-//! let seen: Inspected = engine.inspect(Inspect { prompt, forced, taps, logits, rows }).await?;
-//! //   .next_ids (argmax after every position), .logits, .tensors: BTreeMap<String, HostTensor>
-//!
-//! engine.stats(); engine.memory(); engine.device(); engine.model();
-//! engine.recover(new_backend, &mut progress).await?;                // after error.is_device_lost()
+//! # Ok(())
+//! # }
 //! ```
+//!
+//! An [`Answer`] that is dropped or stopped leaves what was said in its [`Chat`], which can go on with the next
+//! question, on another engine even. Where many answers are made at once (a server), or borrows are in the way (a
+//! browser), requests have names: [`Engine::submit`], [`Engine::step`], [`Engine::next_event`], [`Engine::stop`].
+//! [`Engine::inspect`] gives logits and tensors between the layers. After a lost device
+//! ([`EngineError::is_device_lost`]), [`Engine::recover`] goes on with another one.
+//!
+//! # How a step is made
+//!
+//! The `scheduler` chooses rows of sequences and gives them KV pages ([`kv`]: shared by prompts that begin alike) and
+//! their image tiles places in the visual state; tiles that are not there go through the vision program; `pack` makes
+//! the batch, each token routed by its own modality; `runner` takes the cheapest program for it. One id a sequence
+//! comes back, `request` turns it into text.
 
 mod answer;
 mod blueprint;
