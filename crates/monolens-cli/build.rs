@@ -20,7 +20,8 @@ fn main() -> io::Result<()> {
     for path in [&trained, &stand_in, &examples] {
         println!("cargo::rerun-if-changed={}", path.display());
     }
-    let is_model = |folder: &Path| folder.join("config.json").is_file() && !checkpoint_files(folder).is_empty();
+    let is_model =
+        |folder: &Path| folder.join("config.json").is_file() && !checkpoint_files(folder).is_empty();
     let (folder, is_stand_in) = if is_model(&trained) { (trained, false) } else { (stand_in, true) };
     let mut code = String::new();
     let files = if is_model(&folder) { checkpoint_files(&folder) } else { Vec::new() };
@@ -29,8 +30,10 @@ fn main() -> io::Result<()> {
     let image = if image.is_file() { image } else { root.join("tests/golden/images/rgb_333x500.png") };
     let wanted = [image, examples.join("questions.json")];
     list(&mut code, "EXAMPLES", &wanted.into_iter().filter(|p| p.is_file()).collect::<Vec<_>>())?;
-    let _ = writeln!(code, "/// Whether the checkpoint is random.\npub const IS_STAND_IN: bool = {is_stand_in};");
-    let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or_else(|| io::Error::other("OUT_DIR is not set"))?;
+    let _ =
+        writeln!(code, "/// Whether the checkpoint is random.\npub const IS_STAND_IN: bool = {is_stand_in};");
+    let out =
+        env::var_os("OUT_DIR").map(PathBuf::from).ok_or_else(|| io::Error::other("OUT_DIR is not set"))?;
     fs::write(out.join("bundled.rs"), code)
 }
 

@@ -2,7 +2,8 @@
 
 use crate::commands::{chat, doctor, inspect, run, verify};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::fmt;
+use monolens_engine::{BackendChoice, BackendName, CpuArithmetic, Settings};
+use monolens_models::config::GenerationConfig;
 
 /// Runs Mono-InternVL: asks a vision-language model about images, on the GPU where there is one.
 ///
@@ -60,21 +61,11 @@ pub enum BackendArg {
     Wgpu,
 }
 
-impl fmt::Display for BackendArg {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Cpu => "cpu",
-            Self::Wgpu => "wgpu",
-        })
-    }
-}
-
 /// Where to compute.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DeviceArgs {
     /// Backend to compute on
-    #[arg(long, value_enum, default_value_t, help_heading = "Device")]
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Device")]
     pub backend: BackendArg,
     /// GPU to use: a part of its name, or its number in `monolens doctor`
     #[arg(long, value_name = "NAME|INDEX", help_heading = "Device")]
@@ -90,28 +81,75 @@ pub struct DeviceArgs {
     pub exact: bool,
 }
 
-/// How the next token is chosen.
+/// How the next token is chosen. What is left out is as in the model's `generation_config.json`, or else greedy.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SamplingArgs {
     /// 0 takes the likeliest token; higher is more varied
-    #[arg(long, default_value_t = 0.0, value_parser = temperature, help_heading = "Sampling")]
-    pub temperature: f32,
+    #[arg(long, value_parser = temperature, help_heading = "Sampling")]
+    pub temperature: Option<f32>,
     /// Choose among this many likeliest tokens; 0 is no limit
-    #[arg(long, value_name = "K", default_value_t = 50, help_heading = "Sampling")]
-    pub top_k: u32,
+    #[arg(long, value_name = "K", help_heading = "Sampling")]
+    pub top_k: Option<u32>,
     /// Choose among the likeliest tokens that make up this probability
-    #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = probability, help_heading = "Sampling")]
-    pub top_p: f32,
-    /// Above 1: make tokens that occurred less likely
-    #[arg(long, value_name = "R", default_value_t = 1.0, value_parser = penalty, help_heading = "Sampling")]
-    pub repetition_penalty: f32,
+    #[arg(long, value_name = "P", value_parser = probability, help_heading = "Sampling")]
+    pub top_p: Option<f32>,
+    /// Above 1: make tokens that occurred in the answer less likely
+    #[arg(long, value_name = "R", value_parser = penalty, help_heading = "Sampling")]
+    pub repetition_penalty: Option<f32>,
     /// Same seed, same answer (default: a new one each time)
     #[arg(long, help_heading = "Sampling")]
     pub seed: Option<u64>,
     /// Longest answer, in tokens
-    #[arg(long, value_name = "N", default_value_t = 1024, help_heading = "Sampling",
-        value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_new_tokens: u32,
+    #[arg(long, value_name = "N", help_heading = "Sampling", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_new_tokens: Option<u32>,
+}
+
+impl SamplingArgs {
+    /// The engine's settings: these over those of the model's folder.
+    pub fn settings(&self, model: &GenerationConfig) -> Settings {
+        let mut settings = Settings::from_config(model);
+        let samples = self.top_k.is_some() || self.top_p.is_some() || self.seed.is_some();
+        if let Some(temperature) = self.temperature {
+            settings.temperature = temperature;
+        } else if samples && settings.temperature == 0.0 {
+            settings.temperature = 1.0;
+        }
+        if settings.temperature > 0.0 && !model.do_sample {
+            settings.top_k = model.top_k;
+            settings.top_p = model.top_p;
+        }
+        if let Some(top_k) = self.top_k {
+            settings.top_k = top_k as usize;
+        }
+        if let Some(top_p) = self.top_p {
+            settings.top_p = top_p;
+        }
+        if let Some(penalty) = self.repetition_penalty {
+            settings.repetition_penalty = penalty;
+        }
+        if let Some(tokens) = self.max_new_tokens {
+            settings.max_new_tokens = tokens as usize;
+        }
+        settings.seed = self.seed;
+        settings
+    }
+}
+
+impl DeviceArgs {
+    /// The engine's choice of a backend.
+    pub fn choice(&self) -> BackendChoice {
+        BackendChoice {
+            backend: match self.backend {
+                BackendArg::Auto => BackendName::Auto,
+                BackendArg::Cpu => BackendName::Cpu,
+                BackendArg::Wgpu => BackendName::Wgpu,
+            },
+            device: self.device.clone(),
+            tier: self.tier.clone(),
+            threads: self.threads.map(usize::from),
+            arithmetic: if self.exact { CpuArithmetic::Exact } else { CpuArithmetic::Fast },
+        }
+    }
 }
 
 fn number(text: &str, fits: impl Fn(f32) -> bool, expected: &str) -> Result<f32, String> {
@@ -146,7 +184,18 @@ mod tests {
         let cli = Cli::try_parse_from(["monolens", "photo.jpg", "-p", "what?", "--top-k", "3"]).unwrap();
         assert!(cli.command.is_none());
         assert_eq!(cli.run.question.as_deref(), Some("what?"));
-        assert_eq!(cli.run.sampling.top_k, 3);
+        assert_eq!(cli.run.sampling.top_k, Some(3));
+    }
+
+    #[test]
+    fn what_is_not_said_is_the_models() {
+        let model = GenerationConfig { repetition_penalty: 1.2, ..GenerationConfig::default() };
+        let greedy = SamplingArgs::default().settings(&model);
+        assert_eq!((greedy.temperature, greedy.repetition_penalty), (0.0, 1.2));
+        let warm = SamplingArgs { temperature: Some(0.7), ..SamplingArgs::default() }.settings(&model);
+        assert_eq!((warm.temperature, warm.top_k), (0.7, 50), "the library's defaults");
+        let seeded = SamplingArgs { seed: Some(3), top_k: Some(2), ..SamplingArgs::default() };
+        assert_eq!(seeded.settings(&model).temperature, 1.0);
     }
 
     #[test]

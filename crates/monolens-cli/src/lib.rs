@@ -1,16 +1,54 @@
 //! The `monolens` command as a library, so that tests can call its parts.
 //!
 //! One file a command in [`commands`]; [`verify`] holds the comparison with golden data, [`draw`] the pictures,
-//! [`machine`] what `monolens doctor` finds out. Commands talk to the engine and to nothing below it.
+//! [`look`] what goes into them, [`machine`] what `monolens doctor` finds out. Commands talk to the engine and to
+//! nothing below it.
 
+pub mod answer;
+pub mod args;
+pub mod bundled;
+pub mod commands;
 pub mod draw;
 pub mod exit;
+pub mod interrupt;
+pub mod look;
 pub mod machine;
+pub mod photos;
+pub mod session;
+pub mod source;
 pub mod verify;
 
+use args::{Cli, Command, Verbosity};
+use clap::Parser;
 use std::process::ExitCode;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = Cli::parse();
+    log_to_stderr(cli.verbosity);
+    let quiet = cli.verbosity.quiet;
+    exit::status(match &cli.command {
+        None => commands::run::run(&cli.run, quiet),
+        Some(Command::Run(args)) => commands::run::run(args, quiet),
+        Some(Command::Chat(args)) => commands::chat::run(args, quiet),
+        Some(Command::Inspect(args)) => commands::inspect::run(args),
+        Some(Command::Verify(args)) => commands::verify::run(args, quiet),
+        Some(Command::Doctor(args)) => commands::doctor::run(args),
+    })
+}
+
+/// Logs of this workspace to stderr; others' from warnings on. `RUST_LOG` overrides.
+fn log_to_stderr(verbosity: Verbosity) {
+    let level = match (verbosity.quiet, verbosity.verbose) {
+        (true, _) => "error",
+        (_, 0) => "error,monolens=warn,monolens_engine=warn,monolens_models=warn,monolens_cli=warn",
+        (_, 1) => {
+            "warn,monolens_engine=info,monolens_models=info,monolens_cli=info,monolens_wgpu=info,monolens_cpu=info"
+        }
+        _ => {
+            "info,monolens_engine=debug,monolens_models=debug,monolens_cli=debug,monolens_wgpu=debug,monolens_cpu=debug"
+        }
+    };
+    let env = env_logger::Env::default().default_filter_or(level);
+    env_logger::Builder::from_env(env).format_timestamp(None).init();
 }

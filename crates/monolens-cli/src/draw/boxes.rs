@@ -1,9 +1,9 @@
 //! What the answer points at: boxes with their phrases on the image (spec §12).
 
+use super::Picture;
 use super::canvas::Canvas;
 use super::colour::Colour;
 use super::text::{self, Weight};
-use super::Picture;
 use anyhow::{Result, ensure};
 
 /// A phrase and the boxes it stands for.
@@ -34,7 +34,9 @@ pub fn draw(image: &Picture, labels: &[Label]) -> Result<Canvas> {
     let placed: Vec<_> = labels
         .iter()
         .enumerate()
-        .flat_map(|(i, label)| label.boxes.iter().map(move |b| (i, label, on_canvas(*b, scale, width, height))))
+        .flat_map(|(i, label)| {
+            label.boxes.iter().map(move |b| (i, label, on_canvas(*b, scale, width, height)))
+        })
         .collect();
     for &(i, _, b) in &placed {
         canvas.fill_rounded(b, line, Colour::nth(i), 0.10);
@@ -82,9 +84,8 @@ fn label_place(
     let w = (text::width(phrase, size, Weight::Bold) + size * 0.75).min(width);
     let tall = text::height(size) * 1.15;
     let x = (x - line / 2.0).clamp(0.0, width - w);
-    let free = |y: f32| {
-        taken.iter().all(|t| x + w <= t.0 || t.0 + t.2 <= x || y + tall <= t.1 || t.1 + t.3 <= y)
-    };
+    let free =
+        |y: f32| taken.iter().all(|t| x + w <= t.0 || t.0 + t.2 <= x || y + tall <= t.1 || t.1 + t.3 <= y);
     let above = y - tall - line * 0.5;
     let candidates = [above, y + line, y + h + line].into_iter().chain((0..40).map(|i| y + tall * i as f32));
     let place = candidates.filter(|&y| y >= 0.0 && y + tall <= height).find(|&y| free(y));

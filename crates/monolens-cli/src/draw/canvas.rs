@@ -1,8 +1,8 @@
 //! A surface to draw on: rectangles, pictures and text.
 
+use super::Picture;
 use super::colour::Colour;
 use super::text::{self, Weight};
-use super::Picture;
 use anyhow::{Context, Result};
 use std::path::Path;
 use tiny_skia::{FillRule, Paint, Path as Outline, PathBuilder, Pixmap, Rect, Stroke, Transform};
@@ -103,7 +103,13 @@ impl Canvas {
     }
 
     /// A filled rectangle with round corners.
-    pub fn fill_rounded(&mut self, (x, y, w, h): (f32, f32, f32, f32), radius: f32, colour: Colour, alpha: f32) {
+    pub fn fill_rounded(
+        &mut self,
+        (x, y, w, h): (f32, f32, f32, f32),
+        radius: f32,
+        colour: Colour,
+        alpha: f32,
+    ) {
         if let Some(path) = rounded(x, y, w, h, radius) {
             let rule = FillRule::Winding;
             self.pixels.fill_path(&path, &paint(colour, alpha), rule, Transform::identity(), None);
@@ -111,7 +117,14 @@ impl Canvas {
     }
 
     /// The outline of a rectangle; the line lies around its edge.
-    pub fn outline(&mut self, (x, y, w, h): (f32, f32, f32, f32), radius: f32, line: f32, colour: Colour, alpha: f32) {
+    pub fn outline(
+        &mut self,
+        (x, y, w, h): (f32, f32, f32, f32),
+        radius: f32,
+        line: f32,
+        colour: Colour,
+        alpha: f32,
+    ) {
         if let Some(path) = rounded(x, y, w, h, radius) {
             let stroke = Stroke { width: line, ..Stroke::default() };
             self.pixels.stroke_path(&path, &paint(colour, alpha), &stroke, Transform::identity(), None);

@@ -1,9 +1,9 @@
 //! Attention of the answer over an image: a row a layer, the tiles put back to the image's grid, the thumbnail beside it.
 
+use super::Picture;
 use super::canvas::Canvas;
 use super::colour::Colour;
 use super::text::{self, Weight};
-use super::Picture;
 use anyhow::{Result, ensure};
 
 /// How an image became visual tokens.
@@ -161,7 +161,13 @@ fn draw_section(canvas: &mut Canvas, s: &Section, (w, h): (usize, usize), mut y:
     let column = |i: usize| left + i * (w + GAP);
     let heads = [
         s.title.clone(),
-        format!("{} × {} tiles, {} × {} tokens", s.grid.columns, s.grid.rows, s.grid.columns * s.grid.side, s.grid.rows * s.grid.side),
+        format!(
+            "{} × {} tiles, {} × {} tokens",
+            s.grid.columns,
+            s.grid.rows,
+            s.grid.columns * s.grid.side,
+            s.grid.rows * s.grid.side
+        ),
         format!("thumbnail, {} × {} tokens", s.grid.side, s.grid.side),
     ];
     for (i, head) in heads.iter().enumerate().take(2 + usize::from(s.grid.thumbnail)) {

@@ -17,13 +17,49 @@ pub struct Segment {
     pub tokens: usize,
 }
 
-/// Attention probabilities of one layer, averaged over heads.
+/// Attention of one layer, reduced to the pixels of its panel.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    /// Number of the layer, from 1.
-    pub number: usize,
-    /// N×N, a row a query.
-    pub probabilities: Vec<f32>,
+    number: usize,
+    /// Tokens.
+    n: usize,
+    /// PANEL×PANEL; none where no query of a pixel may see a key of it.
+    pixels: Vec<Option<f32>>,
+}
+
+impl Layer {
+    /// Of attention probabilities N×N, a row a query, averaged over heads; `number` counts from 1. Where a pixel covers
+    /// several entries it shows the largest, so that single strong links stay visible.
+    ///
+    /// # Errors
+    /// When there are not N×N values.
+    pub fn new(number: usize, n: usize, probabilities: &[f32]) -> Result<Self> {
+        let got = probabilities.len();
+        ensure!(
+            n > 0 && Some(got) == n.checked_mul(n),
+            "the attention map of layer {number}: expected {n}×{n} values, got {got}"
+        );
+        let range = |pixel: usize| {
+            let from = pixel * n / PANEL;
+            from..((pixel + 1) * n).div_ceil(PANEL).clamp(from + 1, n.max(from + 1))
+        };
+        let mut pixels = vec![None::<f32>; PANEL * PANEL];
+        for row in 0..PANEL {
+            for query in range(row) {
+                for column in 0..PANEL {
+                    let keys = range(column);
+                    // Keys after the query are not attended to.
+                    let end = keys.end.min(query + 1).max(keys.start);
+                    let seen = probabilities.get(query * n + keys.start..query * n + end);
+                    let most = &mut pixels[row * PANEL + column];
+                    for &v in seen.unwrap_or(&[]) {
+                        *most = Some(most.map_or(v, |m| m.max(v)));
+                    }
+                }
+            }
+        }
+        Ok(Self { number, n, pixels })
+    }
 }
 
 const MARGIN: usize = 28;
@@ -44,8 +80,12 @@ pub fn draw(title: &str, segments: &[Segment], layers: &[Layer]) -> Result<Canva
     let n: usize = segments.iter().map(|s| s.tokens).sum();
     ensure!(!layers.is_empty() && n > 0, "an attention map: expected layers and tokens, got none");
     for layer in layers {
-        let got = layer.probabilities.len();
-        ensure!(got == n * n, "the attention map of layer {}: expected {n}×{n} values, got {got}", layer.number);
+        ensure!(
+            layer.n == n,
+            "the attention map of layer {}: expected {n} tokens, got {}",
+            layer.number,
+            layer.n
+        );
     }
     let columns = layers.len().min(2);
     let cell = (AXIS + PANEL + GAP, HEAD + AXIS + PANEL + GAP);
@@ -57,9 +97,16 @@ pub fn draw(title: &str, segments: &[Segment], layers: &[Layer]) -> Result<Canva
     for (i, layer) in layers.iter().enumerate() {
         let x = MARGIN + i % 2 * cell.0;
         let y = top + i / 2 * cell.1;
-        canvas.text(&format!("Layer {}", layer.number), (x + AXIS) as f32, y as f32, 18.0, Weight::Bold, Colour::INK);
+        canvas.text(
+            &format!("Layer {}", layer.number),
+            (x + AXIS) as f32,
+            y as f32,
+            18.0,
+            Weight::Bold,
+            Colour::INK,
+        );
         draw_axes(&mut canvas, segments, n, (x, y + HEAD));
-        draw_matrix(&mut canvas, &layer.probabilities, n, (x + AXIS, y + HEAD + AXIS));
+        draw_matrix(&mut canvas, layer, (x + AXIS, y + HEAD + AXIS));
         draw_borders(&mut canvas, segments, n, (x + AXIS, y + HEAD + AXIS));
     }
     draw_legend(&mut canvas, segments, top + layers.len().div_ceil(2) * cell.1 + 4);
@@ -99,25 +146,10 @@ fn level(p: f32) -> f32 {
     ((p.max(1e-30).log10() - LOW) / (HIGH - LOW)).clamp(0.0, 1.0)
 }
 
-/// The matrix; where a pixel covers several entries it shows the largest, so that single strong links stay visible.
-fn draw_matrix(canvas: &mut Canvas, p: &[f32], n: usize, (x, y): (usize, usize)) {
-    let range = |pixel: usize| {
-        let from = pixel * n / PANEL;
-        from..((pixel + 1) * n).div_ceil(PANEL).clamp(from + 1, n.max(from + 1))
-    };
-    for row in 0..PANEL {
-        for column in 0..PANEL {
-            let mut most = None::<f32>;
-            for query in range(row) {
-                let keys = range(column);
-                let seen = keys.start..keys.end.min(query + 1);
-                for &v in p.get(query * n + seen.start..query * n + seen.end.max(seen.start)).unwrap_or(&[]) {
-                    most = Some(most.map_or(v, |m| m.max(v)));
-                }
-            }
-            let colour = most.map_or(Colour::NOTHING, |v| Colour::heat(level(v)));
-            canvas.blend((x + column) as i32, (y + row) as i32, colour, 1.0);
-        }
+fn draw_matrix(canvas: &mut Canvas, layer: &Layer, (x, y): (usize, usize)) {
+    for (i, value) in layer.pixels.iter().enumerate() {
+        let colour = value.map_or(Colour::NOTHING, |v| Colour::heat(level(v)));
+        canvas.blend((x + i % PANEL) as i32, (y + i / PANEL) as i32, colour, 1.0);
     }
 }
 
@@ -164,27 +196,37 @@ mod tests {
     #[test]
     fn a_map_of_any_size_is_drawn() {
         for n in [1, 7, PANEL, 700] {
-            let segments = [segment("system", Colour::SYSTEM, n / 2), segment("image", Colour::IMAGE, n - n / 2)];
+            let segments =
+                [segment("system", Colour::SYSTEM, n / 2), segment("image", Colour::IMAGE, n - n / 2)];
             let mut p = vec![0.0; n * n];
             for q in 0..n {
                 for k in 0..=q {
                     p[q * n + k] = 1.0 / (q + 1) as f32;
                 }
             }
-            let canvas = draw("q", &segments, &[Layer { number: 1, probabilities: p }]).unwrap();
+            let canvas = draw("q", &segments, &[Layer::new(1, n, &p).unwrap()]).unwrap();
             let (x, y) = (MARGIN + AXIS, MARGIN + 40 + HEAD + AXIS);
             if n > 1 {
-                assert_eq!(canvas.pixel(x + PANEL - 1, y), Some(Colour::NOTHING), "the future is empty, n={n}");
+                assert_eq!(
+                    canvas.pixel(x + PANEL - 1, y),
+                    Some(Colour::NOTHING),
+                    "the future is empty, n={n}"
+                );
             }
-            assert_eq!(canvas.pixel(x, y), Some(Colour::heat(1.0)), "the first token attends to itself, n={n}");
+            assert_eq!(
+                canvas.pixel(x, y),
+                Some(Colour::heat(1.0)),
+                "the first token attends to itself, n={n}"
+            );
         }
     }
 
     #[test]
     fn wrong_sizes_are_refused() {
-        let layer = Layer { number: 3, probabilities: vec![0.0; 8] };
-        let error = draw("q", &[segment("a", Colour::USER, 3)], &[layer]).unwrap_err().to_string();
+        let error = Layer::new(3, 3, &[0.0; 8]).unwrap_err().to_string();
         assert!(error.contains("layer 3: expected 3×3 values, got 8"), "{error}");
+        let layer = Layer::new(1, 2, &[0.0; 4]).unwrap();
+        assert!(draw("q", &[segment("a", Colour::USER, 3)], &[layer]).is_err());
         assert!(draw("q", &[], &[]).is_err());
     }
 }

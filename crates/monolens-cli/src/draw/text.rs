@@ -42,7 +42,9 @@ fn layout(text: &str, size: f32, weight: Weight) -> (Vec<Glyph>, f32) {
 
 /// Whether the font has all characters of a line (it has no Chinese, for one).
 pub fn is_drawable(text: &str) -> bool {
-    let known = |c: char| c.is_whitespace() || c.is_control() || font(Weight::Bold).is_some_and(|f| f.glyph_id(c).0 != 0);
+    let known = |c: char| {
+        c.is_whitespace() || c.is_control() || font(Weight::Bold).is_some_and(|f| f.glyph_id(c).0 != 0)
+    };
     text.chars().all(known)
 }
 

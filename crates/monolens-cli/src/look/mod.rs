@@ -1,5 +1,9 @@
 //! From attention probabilities to what pictures show.
 
+mod pictures;
+
+pub use pictures::{Asked, draw};
+
 use crate::draw::Colour;
 use crate::draw::map::Segment;
 use monolens_models::tokenizer::SpecialIds;
@@ -75,8 +79,15 @@ mod tests {
 
     #[test]
     fn a_prompt_is_cut_into_its_parts() {
-        let special =
-            SpecialIds { bos: 1, eos: 2, im_start: 10, im_end: 11, img_start: 12, img_end: 13, img_context: 14 };
+        let special = SpecialIds {
+            bos: 1,
+            eos: 2,
+            im_start: 10,
+            im_end: 11,
+            img_start: 12,
+            img_end: 13,
+            img_context: 14,
+        };
         let ids = [1, 10, 5, 11, 10, 6, 12, 14, 14, 13, 7, 11, 10, 8, 9, 9];
         let parts: Vec<_> =
             segments(&ids, &special, &[7..9], 14).into_iter().map(|s| (s.name, s.tokens)).collect();

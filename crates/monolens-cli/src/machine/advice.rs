@@ -34,7 +34,9 @@ pub fn advise(d: &Drivers, real_gpus: usize) -> Vec<Advice> {
     }
     match d.system.as_str() {
         "linux" => linux(d),
-        "macos" => vec![advice("no Metal device", "Monolens needs a Mac with Metal; the CPU is used instead")],
+        "macos" => {
+            vec![advice("no Metal device", "Monolens needs a Mac with Metal; the CPU is used instead")]
+        }
         "windows" => vec![advice(
             "no Vulkan or DirectX 12 device",
             "install the graphics driver of your card's vendor; the CPU is used until then",
@@ -76,11 +78,23 @@ fn for_card(card: &GraphicsCard, d: &Drivers) -> Option<Advice> {
         ),
         "AMD" => (
             "radeon",
-            install(&d.family, "mesa-vulkan-drivers", "mesa-vulkan-drivers", "vulkan-radeon", "libvulkan_radeon"),
+            install(
+                &d.family,
+                "mesa-vulkan-drivers",
+                "mesa-vulkan-drivers",
+                "vulkan-radeon",
+                "libvulkan_radeon",
+            ),
         ),
         "Intel" => (
             "intel",
-            install(&d.family, "mesa-vulkan-drivers", "mesa-vulkan-drivers", "vulkan-intel", "libvulkan_intel"),
+            install(
+                &d.family,
+                "mesa-vulkan-drivers",
+                "mesa-vulkan-drivers",
+                "vulkan-intel",
+                "libvulkan_intel",
+            ),
         ),
         _ => return None,
     };

@@ -99,7 +99,8 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 
 fn vulkan_loader() -> Option<PathBuf> {
     let arch = std::env::consts::ARCH;
-    let usual = [format!("/usr/lib/{arch}-linux-gnu"), "/usr/lib64".into(), "/usr/lib".into(), "/lib64".into()];
+    let usual =
+        [format!("/usr/lib/{arch}-linux-gnu"), "/usr/lib64".into(), "/usr/lib".into(), "/lib64".into()];
     let named = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
     let folders = std::env::split_paths(&named).chain(usual.into_iter().map(PathBuf::from));
     folders.map(|f| f.join("libvulkan.so.1")).find(|p| p.exists())
@@ -144,9 +145,11 @@ mod tests {
     #[test]
     fn cards_are_read_from_the_bus() {
         let bus = tempfile::tempdir().unwrap();
-        for (name, class, vendor) in
-            [("a", "0x030200\n", "0x10de\n"), ("b", "0x020000\n", "0x8086\n"), ("c", "0x030000\n", "0x1234\n")]
-        {
+        for (name, class, vendor) in [
+            ("a", "0x030200\n", "0x10de\n"),
+            ("b", "0x020000\n", "0x8086\n"),
+            ("c", "0x030000\n", "0x1234\n"),
+        ] {
             let device = bus.path().join(name);
             fs::create_dir(&device).unwrap();
             fs::write(device.join("class"), class).unwrap();

@@ -121,7 +121,11 @@ pub struct BatchRun {
 /// When it cannot be read, is too large or says something else than expected.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let size = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
-    ensure!(size <= MAX_JSON_BYTES, "{}: expected at most {MAX_JSON_BYTES} bytes, got {size}", path.display());
+    ensure!(
+        size <= MAX_JSON_BYTES,
+        "{}: expected at most {MAX_JSON_BYTES} bytes, got {size}",
+        path.display()
+    );
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_slice(&text).with_context(|| format!("{}: expected golden data", path.display()))
 }
@@ -174,7 +178,8 @@ impl Tensors {
 
     fn read(&self, name: &str) -> Result<(DType, Vec<usize>, &[u8])> {
         let file = self.file.as_ref().with_context(|| format!("{} is missing", self.path.display()))?;
-        let info = file.info(name).with_context(|| format!("{} has no tensor {name}", self.path.display()))?;
+        let info =
+            file.info(name).with_context(|| format!("{} has no tensor {name}", self.path.display()))?;
         Ok((info.dtype, info.shape.clone(), file.slice(name)?))
     }
 
@@ -227,7 +232,11 @@ impl Tensors {
             _ => None,
         };
         let ids = ids.with_context(|| {
-            format!("{}: tensor {name}: expected ids as I64 or I32, got {}", self.path.display(), dtype.name())
+            format!(
+                "{}: tensor {name}: expected ids as I64 or I32, got {}",
+                self.path.display(),
+                dtype.name()
+            )
         })?;
         Ok(Some((shape, ids)))
     }

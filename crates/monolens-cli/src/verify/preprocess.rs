@@ -89,7 +89,9 @@ fn verify_case(case: &Case, tensors: &Tensors, images: &Images, rows: &mut Rows<
             if let Some(expected) = expected {
                 let got = sha256(image.pixels());
                 let shape = format!("{}×{}×3", image.height(), image.width());
-                rows.exact("rgb_sha256", &shape, got == expected, || format!("expected {expected}, got {got}"));
+                rows.exact("rgb_sha256", &shape, got == expected, || {
+                    format!("expected {expected}, got {got}")
+                });
             }
             if let Some(note) = note {
                 rows.skipped("decoder", &note);
@@ -130,7 +132,13 @@ fn verify_case(case: &Case, tensors: &Tensors, images: &Images, rows: &mut Rows<
 }
 
 /// Samples that locate an error when a hash differs.
-fn verify_samples(case: &Case, tensors: &Tensors, tiles: &ImageTiles, values: &[f32], rows: &mut Rows<'_>) -> Result<()> {
+fn verify_samples(
+    case: &Case,
+    tensors: &Tensors,
+    tiles: &ImageTiles,
+    values: &[f32],
+    rows: &mut Rows<'_>,
+) -> Result<()> {
     let (t, s) = (tiles.count(), case.tile);
     let name = |what: &str| format!("{}|{what}", case.key);
     let every = |from: usize, step: usize| (from..s).step_by(step).collect::<Vec<_>>();
@@ -140,7 +148,9 @@ fn verify_samples(case: &Case, tensors: &Tensors, tiles: &ImageTiles, values: &[
         let mut got = Vec::with_capacity(expected.len());
         for tile in 0..t {
             for &y in &at {
-                got.extend(at.iter().flat_map(|&x| (0..3).map(move |c| (x, c))).map(|(x, c)| u8_at(tile, y, x, c)));
+                got.extend(
+                    at.iter().flat_map(|&x| (0..3).map(move |c| (x, c))).map(|(x, c)| u8_at(tile, y, x, c)),
+                );
             }
         }
         rows.sequence("u8_sample", &shape, &got, expected);

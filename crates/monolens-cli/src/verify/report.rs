@@ -81,8 +81,18 @@ impl Report {
     /// The table of all rows.
     pub fn table(&self) -> Table {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(["folder", "case", "what", "shape", "NMSE", "max error", "limit", "verdict", "note"]);
+        table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_header([
+            "folder",
+            "case",
+            "what",
+            "shape",
+            "NMSE",
+            "max error",
+            "limit",
+            "verdict",
+            "note",
+        ]);
         for row in &self.rows {
             let (word, colour) = match row.verdict {
                 Verdict::Ok => ("ok", Color::Green),
@@ -90,7 +100,8 @@ impl Report {
                 Verdict::Skipped => ("skipped", Color::Yellow),
             };
             let number = |v: Option<f64>| {
-                let text = v.map_or(String::new(), |v| if v == 0.0 { "0".into() } else { format!("{v:.1e}") });
+                let text =
+                    v.map_or(String::new(), |v| if v == 0.0 { "0".into() } else { format!("{v:.1e}") });
                 Cell::new(text).set_alignment(CellAlignment::Right)
             };
             table.add_row([
@@ -143,7 +154,15 @@ impl<'a> Rows<'a> {
         device.clone_into(&mut self.report.device);
     }
 
-    fn push(&mut self, what: &str, shape: String, distance: Option<Distance>, limit: String, verdict: Verdict, note: String) {
+    fn push(
+        &mut self,
+        what: &str,
+        shape: String,
+        distance: Option<Distance>,
+        limit: String,
+        verdict: Verdict,
+        note: String,
+    ) {
         let row = Row {
             folder: self.folder.clone(),
             case: self.case.clone(),
@@ -166,7 +185,13 @@ impl<'a> Rows<'a> {
     }
 
     /// Two sequences that must be the same.
-    pub fn sequence<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, shape: &[usize], got: &[T], expected: &[T]) {
+    pub fn sequence<T: PartialEq + std::fmt::Debug>(
+        &mut self,
+        what: &str,
+        shape: &[usize],
+        got: &[T],
+        expected: &[T],
+    ) {
         let at = first_difference(got, expected);
         self.exact(what, &shape_text(shape), at.is_none(), || {
             let at = at.unwrap_or_default();
@@ -186,7 +211,15 @@ impl<'a> Rows<'a> {
     }
 
     /// Numbers whose largest error is within a limit.
-    pub fn within(&mut self, what: &str, shape: &[usize], got: &[f32], expected: &[f32], limit: f64, note: String) {
+    pub fn within(
+        &mut self,
+        what: &str,
+        shape: &[usize],
+        got: &[f32],
+        expected: &[f32],
+        limit: f64,
+        note: String,
+    ) {
         let shape = shape_text(shape);
         let limit_text = limit_text(limit);
         if got.len() != expected.len() {

@@ -62,7 +62,8 @@ pub fn verify(folder: &Path, rows: &mut Rows<'_>) -> Result<()> {
     let mut decoded = Vec::new();
     let mut skipped = Vec::new();
     for text in &texts.cases {
-        let differs = |got: &str, expected: &str| format!("{:?}: expected {expected:?}, got {got:?}", text.text);
+        let differs =
+            |got: &str, expected: &str| format!("{:?}: expected {expected:?}, got {got:?}", text.text);
         match tokenizer.encode(&text.text) {
             Ok(got) if got == text.ids => {}
             Ok(got) => ids.push(differs(&format!("{got:?}"), &format!("{:?}", text.ids))),
@@ -105,9 +106,12 @@ fn verify_prompt(tokenizer: &Tokenizer, case: &Prompt, rows: &mut Rows<'_>) {
     match built {
         Ok(built) => {
             if let Some(text) = &case.prompt {
-                rows.exact("prompt", &format!("{} characters", text.chars().count()), built.text == *text, || {
-                    format!("expected {text:?}, got {:?}", built.text)
-                });
+                rows.exact(
+                    "prompt",
+                    &format!("{} characters", text.chars().count()),
+                    built.text == *text,
+                    || format!("expected {text:?}, got {:?}", built.text),
+                );
             }
             rows.sequence("ids", &[expected.len()], &built.ids, &expected);
         }

@@ -1,0 +1,7 @@
+//! The commands, one file each.
+
+pub mod chat;
+pub mod doctor;
+pub mod inspect;
+pub mod run;
+pub mod verify;

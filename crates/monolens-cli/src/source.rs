@@ -1,0 +1,186 @@
+//! Which model and which images a command line means.
+
+use crate::bundled;
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use monolens_models::checkpoint::{Checkpoint, DType};
+use monolens_models::config::{GenerationConfig, MAX_CONFIG_BYTES, ModelConfig};
+use monolens_models::random::Preset;
+use monolens_models::tokenizer::Tokenizer;
+use monolens_models::{Model, ModelParts};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Endings of image files that are read.
+pub const IMAGE_ENDINGS: [&str; 9] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "dib"];
+
+/// A random model in place of a checkpoint.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RandomArgs {
+    /// Random weights of this size instead of a MODEL: mono-2b, mono15-2b, modular-2b or tiny
+    #[arg(long, value_name = "PRESET", value_parser = preset, help_heading = "Model")]
+    pub random: Option<Preset>,
+}
+
+fn preset(name: &str) -> Result<Preset, String> {
+    name.parse::<Preset>().map_err(|error| error.to_string())
+}
+
+/// Where a model comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelSource {
+    /// The one in the binary.
+    Bundled,
+    /// A folder in the Hugging Face layout.
+    Folder(PathBuf),
+    /// A safetensors file with the other files beside it.
+    File(PathBuf),
+    /// Made up.
+    Random(Preset),
+}
+
+fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    let ending = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+    ending.is_some_and(|e| endings.contains(&e.as_str()))
+}
+
+/// Splits paths into the model and the images: a folder or `.safetensors` file in front is the model.
+///
+/// # Errors
+/// When the first path is nothing that can be either.
+pub fn split(random: &RandomArgs, paths: &[PathBuf]) -> Result<(ModelSource, Vec<PathBuf>)> {
+    let Some((first, rest)) = paths.split_first() else {
+        return Ok((random.random.map_or(ModelSource::Bundled, ModelSource::Random), Vec::new()));
+    };
+    let is_image = has_ending(first, &IMAGE_ENDINGS);
+    let model = if first.is_dir() {
+        Some(ModelSource::Folder(first.clone()))
+    } else if has_ending(first, &["safetensors"]) {
+        Some(ModelSource::File(first.clone()))
+    } else {
+        ensure!(
+            first.exists() || is_image,
+            "{}: expected a model folder (config.json, tokenizer.model, model.safetensors), a .safetensors file or an image, found nothing there",
+            first.display()
+        );
+        None
+    };
+    let (source, images) = match (model, random.random) {
+        (Some(_), Some(preset)) => {
+            bail!("expected either a MODEL or --random {}, got both ({})", preset.name(), first.display())
+        }
+        (Some(model), None) => (model, rest.to_vec()),
+        (None, Some(preset)) => (ModelSource::Random(preset), paths.to_vec()),
+        (None, None) => (ModelSource::Bundled, paths.to_vec()),
+    };
+    if let Some(folder) = images.iter().find(|p| p.is_dir()) {
+        bail!(
+            "{}: expected an image file, got a folder (for the frames of a video use --video)",
+            folder.display()
+        );
+    }
+    Ok((source, images))
+}
+
+impl ModelSource {
+    /// The source that an optional MODEL argument means.
+    ///
+    /// # Errors
+    /// When there is nothing at that path, or an image.
+    pub fn of(random: &RandomArgs, model: Option<&PathBuf>) -> Result<Self> {
+        let (source, images) = split(random, model.map(std::slice::from_ref).unwrap_or_default())?;
+        match images.first() {
+            None => Ok(source),
+            Some(other) => bail!("{}: expected a model folder or a .safetensors file", other.display()),
+        }
+    }
+
+    /// Its name for people.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Bundled => bundled::NAME.to_owned(),
+            Self::Folder(path) | Self::File(path) => path.display().to_string(),
+            Self::Random(preset) => format!("random {}", preset.name()),
+        }
+    }
+
+    /// Opens it: reads the configuration and the tokenizer, maps the weights.
+    ///
+    /// # Errors
+    /// When a file is missing, unreadable or says what the engine cannot run.
+    pub fn open(&self) -> Result<Arc<Model>> {
+        let model = match self {
+            Self::Bundled => bundled::model(),
+            Self::Folder(path) => Model::open(path).map_err(anyhow::Error::from),
+            Self::File(path) => open_file(path),
+            Self::Random(preset) => Ok(Model::random(*preset, DType::BF16, 1, None)?),
+        };
+        model.map(Arc::new).with_context(|| format!("cannot open the model {}", self.name()))
+    }
+
+    /// What the user should know about it before its answers.
+    pub fn warning(&self) -> Option<String> {
+        match self {
+            Self::Bundled if bundled::IS_STAND_IN => Some(
+                "the bundled checkpoint is a random stand-in: its answers mean nothing. Name a model folder for real ones"
+                    .into(),
+            ),
+            Self::Random(_) => Some("random weights: the answer means nothing".into()),
+            _ => None,
+        }
+    }
+}
+
+/// A model of one safetensors file, its other files beside it.
+fn open_file(path: &Path) -> Result<Model> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let generation = folder.join("generation_config.json");
+    let parts = ModelParts {
+        config: ModelConfig::from_json(&read(&folder.join("config.json"))?)?,
+        generation: match generation.is_file() {
+            true => GenerationConfig::from_json(&read(&generation)?)?,
+            false => GenerationConfig::default(),
+        },
+        tokenizer: Tokenizer::open(folder)?,
+        tensors: Arc::new(Checkpoint::open_file(path)?),
+    };
+    Ok(Model::from_parts(parts)?)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let size = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
+    ensure!(
+        size <= MAX_CONFIG_BYTES as u64,
+        "{}: expected at most {MAX_CONFIG_BYTES} bytes, got {size}",
+        path.display()
+    );
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_in_front_is_the_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let none = RandomArgs::default();
+        let paths = [folder.path().to_owned(), PathBuf::from("a.png"), PathBuf::from("b.JPG")];
+        let (source, images) = split(&none, &paths).unwrap();
+        assert_eq!(source, ModelSource::Folder(folder.path().to_owned()));
+        assert_eq!(images.len(), 2);
+        let (source, images) = split(&none, &paths[1..]).unwrap();
+        assert_eq!((source, images.len()), (ModelSource::Bundled, 2));
+        let wrong = [PathBuf::from("a.png"), folder.path().to_owned()];
+        assert!(split(&none, &wrong).unwrap_err().to_string().contains("--video"));
+        let tiny = RandomArgs { random: Some(Preset::Tiny) };
+        assert_eq!(split(&tiny, &paths[1..]).unwrap().0, ModelSource::Random(Preset::Tiny));
+        assert!(split(&tiny, &paths).unwrap_err().to_string().contains("got both"));
+    }
+
+    #[test]
+    fn a_model_that_is_not_there_is_named() {
+        let error = split(&RandomArgs::default(), &[PathBuf::from("no/such/model")]).unwrap_err();
+        assert!(error.to_string().contains("no/such/model: expected a model folder"), "{error}");
+    }
+}
