@@ -6,4 +6,5 @@
 pub mod case;
 pub mod cases;
 pub mod compare;
+pub mod parity;
 pub mod run;
