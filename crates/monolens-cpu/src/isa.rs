@@ -22,11 +22,11 @@ impl Isa {
 
     /// Every instruction set of this machine, the best last.
     pub fn available() -> Vec<Self> {
-        let mut all = vec![Self::SCALAR];
         #[cfg(target_arch = "aarch64")]
-        all.push(Self(Level::Neon));
+        return vec![Self::SCALAR, Self(Level::Neon)];
         #[cfg(target_arch = "x86_64")]
         {
+            let mut all = vec![Self::SCALAR];
             let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
             let avx512 = avx2
                 && is_x86_feature_detected!("avx512f")
@@ -36,8 +36,10 @@ impl Isa {
             let bf16 = avx512 && is_x86_feature_detected!("avx512bf16");
             let found = [(avx2, Level::Avx2), (avx512, Level::Avx512), (bf16, Level::Avx512Bf16)];
             all.extend(found.into_iter().filter(|(has, _)| *has).map(|(_, level)| Self(level)));
+            all
         }
-        all
+        #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
+        vec![Self::SCALAR]
     }
 
     /// The best of this machine.

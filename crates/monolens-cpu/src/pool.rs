@@ -12,6 +12,8 @@ pub struct Pool {
     threads: rayon::ThreadPool,
     /// A buffer for each thread, kept between runs.
     scratch: Vec<Mutex<Vec<f32>>>,
+    /// A buffer that all threads read, kept between runs.
+    packed: Mutex<Vec<u32>>,
 }
 
 impl Pool {
@@ -29,12 +31,16 @@ impl Pool {
                 .thread_name(|i| format!("monolens-cpu-{i}"))
                 .build()
                 .map_err(|error| error.to_string())?;
-            Ok(Self { threads, scratch: (0..n).map(|_| Mutex::default()).collect() })
+            Ok(Self {
+                threads,
+                scratch: (0..n).map(|_| Mutex::default()).collect(),
+                packed: Mutex::default(),
+            })
         }
         #[cfg(target_arch = "wasm32")]
         {
             let _ = threads;
-            Ok(Self { scratch: vec![Mutex::default()] })
+            Ok(Self { scratch: vec![Mutex::default()], packed: Mutex::default() })
         }
     }
 
@@ -93,9 +99,22 @@ impl Pool {
         work(&mut buffer[start..start + len])
     }
 
-    /// Bytes of the threads' buffers.
+    /// Takes the buffer for packed rows, of any content; to be put back.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn take_packed(&self) -> Vec<u32> {
+        std::mem::take(&mut self.packed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps the buffer for the next product.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn put_packed(&self, buffer: Vec<u32>) {
+        *self.packed.lock().unwrap_or_else(PoisonError::into_inner) = buffer;
+    }
+
+    /// Bytes of the buffers.
     pub fn bytes(&self) -> usize {
         let len = |b: &Mutex<Vec<f32>>| b.lock().unwrap_or_else(PoisonError::into_inner).capacity();
-        self.scratch.iter().map(|b| len(b) * 4).sum()
+        let packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner).capacity();
+        4 * (self.scratch.iter().map(len).sum::<usize>() + packed)
     }
 }

@@ -4,10 +4,15 @@
 //! is broadcast to all lanes, straight from where the weight is stored. So weights need no packing, and each is read from
 //! memory once. A tile is up to 64 rows by 6 columns: 24 sums in registers.
 
+use super::View;
+use super::matmul::{Job, PANEL};
 use half::bf16;
 
+/// Rows that are multiplied at once, a multiple of 16, so that their sums stay in the second-level cache until they are
+/// handed out.
+const ROWS: usize = 512;
 /// Rows in a vector.
-pub(super) const LANES: usize = 16;
+const LANES: usize = 16;
 /// Pairs along the inner dimension after which sums are put down and taken up again, so that a block of `x` stays in the
 /// second-level cache.
 const INNER: usize = 1024;
@@ -18,21 +23,61 @@ const COLUMNS: usize = 6;
 
 /// Rows rounded to bf16 and packed: for each block of 16 rows, for each pair of columns, the pair of each row.
 #[derive(Clone, Copy)]
-pub(super) struct Packed<'a> {
-    pub(super) pairs: &'a [u32],
+struct Packed<'a> {
+    pairs: &'a [u32],
     /// Pairs in a row.
-    pub(super) inner: usize,
+    inner: usize,
 }
 
 impl Packed<'_> {
     /// Elements that packing rows needs.
-    pub(super) fn len(rows: usize, columns: usize) -> usize {
+    fn len(rows: usize, columns: usize) -> usize {
         rows.next_multiple_of(LANES) * columns / 2
     }
 }
 
+impl Job<'_> {
+    /// The whole product.
+    ///
+    /// # Safety
+    /// The machine has AVX512-BF16. (Weights that are not bf16 are left out: there are none.)
+    pub(super) unsafe fn pairs(&self) {
+        let (inner, rows, pool) = (self.inner, self.rows, self.product.pool);
+        let mut buffer = pool.take_packed();
+        let len = Packed::len(rows, inner);
+        if buffer.len() < len {
+            buffer.resize(len, 0);
+        }
+        pool.rows(&mut buffer[..len], LANES * inner / 2, |block, out| {
+            let from = block * LANES * inner;
+            pack_block(&self.x[from..self.x.len().min(from + LANES * inner)], inner, out);
+        });
+        let packed = &buffer[..len];
+        let piece = ROWS.min(rows.next_multiple_of(LANES));
+        self.panels(piece * PANEL, |results, scratch, from, to| {
+            let width = to - from;
+            for (result, w) in results.chunks_exact_mut(rows * width).zip(self.weights) {
+                let View::BF16(w) = w.part(from * inner, to * inner) else { continue };
+                let pieces = packed.chunks(piece * inner / 2).zip(result.chunks_mut(piece * width));
+                for (pairs, result) in pieces {
+                    let padded = 2 * pairs.len() / inner;
+                    let sums = &mut scratch[..padded * width];
+                    // SAFETY: the caller promises the instructions.
+                    unsafe { product(Packed { pairs, inner: inner / 2 }, w, sums) };
+                    for (n, column) in sums.chunks_exact(padded).enumerate() {
+                        for (row, &sum) in result.chunks_exact_mut(width).zip(column) {
+                            row[n] = sum;
+                        }
+                    }
+                }
+            }
+        });
+        pool.put_packed(buffer);
+    }
+}
+
 /// Packs one block of up to 16 rows; missing rows are zeros.
-pub(super) fn pack_block(x: &[f32], columns: usize, out: &mut [u32]) {
+fn pack_block(x: &[f32], columns: usize, out: &mut [u32]) {
     out.fill(0);
     for (lane, row) in x.chunks_exact(columns).enumerate() {
         for (pair, to) in row.chunks_exact(2).zip(out.chunks_exact_mut(LANES)) {
@@ -50,8 +95,7 @@ pub(super) fn pack_block(x: &[f32], columns: usize, out: &mut [u32]) {
 ///
 /// # Panics
 /// When the lengths do not fit.
-#[cfg(target_arch = "x86_64")]
-pub(super) unsafe fn product(x: Packed<'_>, w: &[bf16], out: &mut [f32]) {
+unsafe fn product(x: Packed<'_>, w: &[bf16], out: &mut [f32]) {
     let blocks = x.pairs.len() / (x.inner * LANES);
     let columns = w.len() / (2 * x.inner);
     let padded = blocks * LANES;
@@ -105,7 +149,6 @@ pub(super) unsafe fn product(x: Packed<'_>, w: &[bf16], out: &mut [f32]) {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::LANES;
     use std::arch::x86_64::*;

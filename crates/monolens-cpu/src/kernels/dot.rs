@@ -2,6 +2,7 @@
 
 use super::View;
 use crate::Isa;
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 use crate::isa::Level;
 use half::{bf16, f16};
 
@@ -19,6 +20,9 @@ pub fn dot(isa: Isa, x: &[f32], w: View<'_>) -> f32 {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Level::Avx2 => unsafe { x86::dot_f32_avx2(x, w) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            Level::Neon => unsafe { neon::dot_f32(x, w) },
             _ => plain(x, w, |w| w),
         },
         View::BF16(w) => match isa.0 {
@@ -28,6 +32,9 @@ pub fn dot(isa: Isa, x: &[f32], w: View<'_>) -> f32 {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Level::Avx2 => unsafe { x86::dot_bf16_avx2(x, w) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            Level::Neon => unsafe { neon::dot_bf16(x, w) },
             _ => plain(x, w, widen),
         },
         View::F16(w) => match isa.0 {
@@ -180,6 +187,45 @@ mod x86 {
         f16,
         |p: *const f16| _mm256_cvtph_ps(_mm_loadu_si128(p.cast())),
         f16::to_f32
+    );
+}
+
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    use half::bf16;
+    use std::arch::aarch64::*;
+
+    /// A function over whole vectors of 4 with four sums, the rest one by one.
+    macro_rules! neon_dot {
+        ($name:ident, $type:ty, $load:expr, $widen:expr) => {
+            #[target_feature(enable = "neon")]
+            pub(super) unsafe fn $name(x: &[f32], w: &[$type]) -> f32 {
+                let n = x.len().min(w.len());
+                let (xp, wp) = (x.as_ptr(), w.as_ptr());
+                let mut sums = [vdupq_n_f32(0.0); 4];
+                let mut i = 0;
+                while i + 16 <= n {
+                    for (j, sum) in sums.iter_mut().enumerate() {
+                        // SAFETY: i + 16 <= n, the length of both.
+                        unsafe {
+                            *sum = vfmaq_f32(*sum, vld1q_f32(xp.add(i + 4 * j)), $load(wp.add(i + 4 * j)));
+                        }
+                    }
+                    i += 16;
+                }
+                let [a, b, c, d] = sums;
+                let sum = vaddvq_f32(vaddq_f32(vaddq_f32(a, b), vaddq_f32(c, d)));
+                sum + x[i..n].iter().zip(&w[i..n]).map(|(&x, &w)| x * $widen(w)).sum::<f32>()
+            }
+        };
+    }
+
+    neon_dot!(dot_f32, f32, |p| vld1q_f32(p), |w: f32| w);
+    neon_dot!(
+        dot_bf16,
+        bf16,
+        |p: *const bf16| vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(p.cast()))),
+        super::widen
     );
 }
 

@@ -1,6 +1,7 @@
 //! The exponential function over slices, in a form that compilers turn into vectors of any width.
 
 use crate::Isa;
+#[cfg(target_arch = "x86_64")]
 use crate::isa::Level;
 
 /// Replaces each score by `e^(score − most)` and gives their sum.

@@ -3,19 +3,15 @@
 use super::{Matrix, MatrixMut, View, gemm, gemv};
 use crate::isa::Level;
 use crate::{Arithmetic, Isa, Pool};
-use std::cell::RefCell;
 
 /// Columns of a panel, a multiple of the columns of a tile.
-const PANEL: usize = 96;
+pub(super) const PANEL: usize = 96;
 /// Rows up to which weights are streamed past the rows, here by pairs of bf16,
 const FEW_PAIRS: usize = 8;
 /// by vectors of 32 bf16 weights,
 const FEW_VECTORS: usize = 64;
 /// and by whatever else there is, instead of being widened first.
 const FEW: usize = 16;
-
-/// Rows that are multiplied at once by pairs, a multiple of 16.
-const ROWS: usize = 512;
 
 /// Takes `(row, first column, one piece for each weight)`.
 pub type Sink<'s> = dyn Fn(usize, usize, &[&[f32]]) + Sync + 's;
@@ -59,25 +55,30 @@ pub fn matmul(product: Product<'_>, x: &[f32], inner: usize, weights: &[View<'_>
     }
     #[cfg(target_arch = "x86_64")]
     if pairs {
-        return job.pairs();
+        // SAFETY: an `Isa` is only made on a machine that has it.
+        return unsafe { job.pairs() };
     }
     job.widen();
 }
 
-struct Job<'j> {
-    product: Product<'j>,
-    x: &'j [f32],
-    inner: usize,
-    rows: usize,
-    columns: usize,
-    weights: &'j [View<'j>],
-    sink: &'j Sink<'j>,
+pub(super) struct Job<'j> {
+    pub(super) product: Product<'j>,
+    pub(super) x: &'j [f32],
+    pub(super) inner: usize,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) weights: &'j [View<'j>],
+    pub(super) sink: &'j Sink<'j>,
 }
 
 impl Job<'_> {
     /// Calls `panel(results, scratch of this length, from, to)` for each panel of columns; results are [weight, row,
     /// column]. Then hands them out.
-    fn panels(&self, extra: usize, panel: impl Fn(&mut [f32], &mut [f32], usize, usize) + Sync + Send) {
+    pub(super) fn panels(
+        &self,
+        extra: usize,
+        panel: impl Fn(&mut [f32], &mut [f32], usize, usize) + Sync + Send,
+    ) {
         let pool = self.product.pool;
         pool.each(self.columns.div_ceil(PANEL), |i| {
             let (from, to) = (i * PANEL, self.columns.min((i + 1) * PANEL));
@@ -119,48 +120,6 @@ impl Job<'_> {
                 gemm(self.rows, width, inner, out, false, x, w);
             }
         });
-    }
-
-    /// Many rows and bf16 weights, by pairs.
-    #[cfg(target_arch = "x86_64")]
-    fn pairs(&self) {
-        use super::bf16::{LANES, Packed, pack_block, product};
-        thread_local! {
-            /// Packed rows, kept between products.
-            static PACKED: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
-        }
-        let (inner, rows) = (self.inner, self.rows);
-        let mut buffer = PACKED.take();
-        let len = Packed::len(rows, inner);
-        if buffer.len() < len {
-            buffer.resize(len, 0);
-        }
-        self.product.pool.rows(&mut buffer[..len], LANES * inner / 2, |block, out| {
-            let rows = &self.x[block * LANES * inner..(rows * inner).min((block + 1) * LANES * inner)];
-            pack_block(rows, inner, out);
-        });
-        let packed = &buffer[..len];
-        // Rows in pieces, so that their sums stay in the second-level cache until they are handed out.
-        let piece = ROWS.min(rows.next_multiple_of(LANES));
-        self.panels(piece * PANEL, |results, scratch, from, to| {
-            let width = to - from;
-            for (result, w) in results.chunks_exact_mut(rows * width).zip(self.weights) {
-                let View::BF16(w) = w.part(from * inner, to * inner) else { continue };
-                let pieces = packed.chunks(piece * inner / 2).zip(result.chunks_mut(piece * width));
-                for (pairs, result) in pieces {
-                    let padded = 2 * pairs.len() / inner;
-                    let sums = &mut scratch[..padded * width];
-                    // SAFETY: the instruction set was checked before coming here.
-                    unsafe { product(Packed { pairs, inner: inner / 2 }, w, sums) };
-                    for (n, column) in sums.chunks_exact(padded).enumerate() {
-                        for (row, &sum) in result.chunks_exact_mut(width).zip(column) {
-                            row[n] = sum;
-                        }
-                    }
-                }
-            }
-        });
-        PACKED.set(buffer);
     }
 
     /// Passes the rows of a panel to the sink.

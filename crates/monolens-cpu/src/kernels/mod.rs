@@ -2,6 +2,7 @@
 //!
 //! Every function takes the [`crate::Isa`] to use, so that tests can hold each path to the plain one.
 
+#[cfg(target_arch = "x86_64")]
 mod bf16;
 mod dot;
 mod exp;
