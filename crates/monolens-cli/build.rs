@@ -7,10 +7,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Files of a checkpoint folder that are needed to run it, as far as they are there.
-const SUFFIXES: [&str; 4] = [".safetensors", ".json", ".model", "LICENSE"];
-/// Files that no run needs.
-const LEFT_OUT: [&str; 2] = ["golden.json", "golden.safetensors"];
+/// Files of a checkpoint that are needed to run it besides its weights, as far as they are there.
+const FILES: [&str; 6] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.model",
+    "added_tokens.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+];
 
 fn main() -> io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -45,7 +50,8 @@ fn checkpoint_files(folder: &Path) -> Vec<PathBuf> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
             let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            path.is_file() && SUFFIXES.iter().any(|s| name.ends_with(s)) && !LEFT_OUT.contains(&name.as_str())
+            let is_weights = name.ends_with(".safetensors") && !name.starts_with("golden");
+            path.is_file() && (is_weights || FILES.contains(&name.as_str()))
         })
         .collect();
     files.sort();

@@ -82,7 +82,10 @@ pub fn frames(folder: &Path, segments: usize) -> Result<Vec<PathBuf>> {
         IMAGE_ENDINGS.join(", ")
     );
     files.sort_by_cached_key(|path| natural(&path.file_name().unwrap_or_default().to_string_lossy()));
-    let segments = segments.min(files.len());
+    // A video with no more frames than wanted is shown whole.
+    if files.len() <= segments {
+        return Ok(files);
+    }
     Ok(frame_indices(files.len(), segments, None).into_iter().filter_map(|i| files.get(i).cloned()).collect())
 }
 
@@ -124,7 +127,8 @@ mod tests {
         let name = |p: &PathBuf| p.file_name().unwrap().to_string_lossy().into_owned();
         let all: Vec<String> = frames(folder.path(), 8).unwrap().iter().map(name).collect();
         assert_eq!(all, ["frame1.png", "frame9.png", "frame10.png", "frame100.png"]);
-        assert_eq!(frames(folder.path(), 1).unwrap().len(), 1);
+        let two: Vec<String> = frames(folder.path(), 2).unwrap().iter().map(name).collect();
+        assert_eq!(two, ["frame1.png", "frame10.png"]);
         let empty = tempfile::tempdir().unwrap();
         assert!(frames(empty.path(), 8).unwrap_err().to_string().contains("found none"));
     }

@@ -243,7 +243,11 @@ impl Talk<'_> {
                 writeln!(out)?;
                 self.waiting.clear();
                 if !quiet {
-                    let added = if tiles > 0 { format!("; {tiles} tiles added") } else { String::new() };
+                    let added = match tiles {
+                        0 => String::new(),
+                        1 => "; 1 new tile".to_owned(),
+                        n => format!("; {n} new tiles"),
+                    };
                     eprintln!("  {}{added}", answer::stats_line(&answered.stats, all));
                 }
                 Ok(())

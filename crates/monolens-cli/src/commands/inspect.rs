@@ -2,12 +2,12 @@
 
 use crate::args::DeviceArgs;
 use crate::exit::Outcome;
-use crate::session::device_line;
+use crate::session::{self, device_line};
 use crate::source::{ModelSource, RandomArgs};
 use anyhow::{Context, Result};
 use clap::Args;
 use comfy_table::{Cell, CellAlignment, Table, presets};
-use monolens_engine::open_backend;
+use monolens_engine::{EngineOptions, open_backend};
 use monolens_graph::batch::{PAGE_SIZE, QUERY_BLOCK, ROUTE_BLOCK};
 use monolens_graph::plan::{Capabilities, Plan};
 use monolens_graph::{Axes, Axis, DType, Graph};
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Options of `monolens inspect`.
 #[derive(Args, Clone, Debug, Default)]
@@ -32,12 +33,15 @@ pub struct InspectArgs {
     /// Print the plans: fused, with a memory slot for each value
     #[arg(long)]
     pub plan: bool,
+    /// Load the model and ask the device which kernels it launches in each phase
+    #[arg(long)]
+    pub dispatches: bool,
     /// Write the plans (or with --graph the graphs) in the Graphviz language: `dot -Tsvg FILE`
     #[arg(long, value_name = "FILE")]
     pub dot: Option<PathBuf>,
-    /// Tokens of a conversation that memory is counted for
-    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
-    pub context: u32,
+    /// Tokens of a conversation that memory is counted for (default: 4096, or what the model was trained for)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub context: Option<u32>,
     /// One JSON object
     #[arg(long)]
     pub json: bool,
@@ -50,6 +54,7 @@ pub struct InspectArgs {
 const CHUNK: usize = 512;
 const TILES: usize = 4;
 const SEQUENCES: usize = 8;
+const DEFAULT_CONTEXT: usize = 4096;
 
 /// A plan of one phase.
 struct Phase {
@@ -70,7 +75,9 @@ pub fn run(args: &InspectArgs) -> Result<Outcome> {
     let capabilities = *opened.backend.capabilities();
     let kv_dtype = kv_dtype(&model, &capabilities, args.device.exact);
     let graphs = graphs(&model, kv_dtype)?;
-    let phases = phases(&model, &graphs, &capabilities, args.context as usize);
+    let trained = model.config().decoder.max_position_embeddings;
+    let context = args.context.map_or(trained.min(DEFAULT_CONTEXT), |n| n as usize);
+    let phases = phases(&model, &graphs, &capabilities, context);
     if let Some(path) = &args.dot {
         let dots: Vec<String> = match args.graph {
             true => graphs.iter().map(Graph::to_dot).collect(),
@@ -78,17 +85,27 @@ pub fn run(args: &InspectArgs) -> Result<Outcome> {
         };
         std::fs::write(path, dots.concat()).with_context(|| format!("cannot write {}", path.display()))?;
     }
+    let launches = if args.dispatches { Some(launches(&model, args)?) } else { None };
     let mut out = io::stdout().lock();
     if args.json {
-        let object = to_json(&source.name(), &model, &phases, kv_dtype);
+        let mut object = to_json(&source.name(), &model, &phases, kv_dtype);
+        if let Some(launches) = launches {
+            object["dispatches"] =
+                launches.into_iter().map(|(phase, names)| (phase.to_owned(), json!(names))).collect();
+        }
         writeln!(out, "{}", serde_json::to_string_pretty(&object)?)?;
         return Ok(Outcome::Fine);
     }
     writeln!(out, "{} from {}", model.name(), source.name())?;
     writeln!(out, "planned for {}", device_line(opened.backend.device()))?;
     writeln!(out, "\n{}\n\n{}", shape_lines(&model), parts_table(&model))?;
-    writeln!(out, "\n{}", memory_table(&model, &phases, kv_dtype, args.context as usize))?;
-    writeln!(out, "\n{}", dispatch_table(&phases))?;
+    writeln!(out, "\n{}", memory_table(&model, &phases, kv_dtype, context))?;
+    let counts = phases.iter().map(|p| (p.name, operators(&p.plan))).collect::<Vec<_>>();
+    writeln!(out, "\n{}", count_table("operator after fusion", &counts))?;
+    if let Some(launches) = launches {
+        let counts = launches.into_iter().map(|(phase, names)| (phase, counted(names))).collect::<Vec<_>>();
+        writeln!(out, "\n{}", count_table("kernel launches", &counts))?;
+    }
     if args.graph {
         graphs.iter().try_for_each(|g| writeln!(out, "\n{g}"))?;
     }
@@ -141,13 +158,25 @@ fn phases(
     ]
 }
 
-/// Operators of a plan, each a dispatch or a few.
-fn operators(plan: &Plan) -> BTreeMap<&'static str, usize> {
+/// How often each name occurs.
+fn counted(names: impl IntoIterator<Item = &'static str>) -> BTreeMap<&'static str, usize> {
     let mut count = BTreeMap::new();
-    for node in &plan.graph.nodes {
-        *count.entry(node.op.name()).or_default() += 1;
+    for name in names {
+        *count.entry(name).or_default() += 1;
     }
     count
+}
+
+/// Operators of a plan; each is a kernel launch or a few.
+fn operators(plan: &Plan) -> BTreeMap<&'static str, usize> {
+    counted(plan.graph.nodes.iter().map(|node| node.op.name()))
+}
+
+/// Kernel launches by phase, as the device makes them.
+fn launches(model: &Arc<Model>, args: &InspectArgs) -> Result<Vec<(&'static str, Vec<&'static str>)>> {
+    let context = args.context.map(|n| n as usize);
+    let options = EngineOptions { context, ..EngineOptions::default() };
+    Ok(session::load(Arc::clone(model), &args.device, options, false)?.engine.dispatches())
 }
 
 fn shape_lines(model: &Model) -> String {
@@ -277,19 +306,19 @@ fn memory_table(model: &Model, phases: &[Phase], kv_dtype: DType, context: usize
     t
 }
 
-fn dispatch_table(phases: &[Phase]) -> Table {
-    let counts: Vec<_> = phases.iter().map(|p| operators(&p.plan)).collect();
-    let mut header = vec!["operator after fusion"];
-    header.extend(phases.iter().map(|p| p.name));
+/// Counts by name, a column a phase.
+fn count_table(head: &str, phases: &[(&str, BTreeMap<&str, usize>)]) -> Table {
+    let mut header = vec![head];
+    header.extend(phases.iter().map(|(name, _)| *name));
     let mut t = table(&header);
-    let mut names: Vec<&str> = counts.iter().flat_map(|c| c.keys().copied()).collect();
+    let mut names: Vec<&str> = phases.iter().flat_map(|(_, c)| c.keys().copied()).collect();
     names.sort_unstable();
     names.dedup();
     for name in names {
         let number = |c: &BTreeMap<&str, usize>| right(c.get(name).map_or(String::new(), usize::to_string));
-        t.add_row(std::iter::once(Cell::new(name)).chain(counts.iter().map(number)));
+        t.add_row(std::iter::once(Cell::new(name)).chain(phases.iter().map(|(_, c)| number(c))));
     }
-    let all = counts.iter().map(|c| right(c.values().sum::<usize>().to_string()));
+    let all = phases.iter().map(|(_, c)| right(c.values().sum::<usize>().to_string()));
     t.add_row(std::iter::once(Cell::new("all")).chain(all));
     t
 }

@@ -68,7 +68,9 @@ impl Field {
     fn sample(&self, u: f32, v: f32) -> f32 {
         let x = (u * self.width as f32 - 0.5).max(0.0);
         let y = (v * self.height as f32 - 0.5).max(0.0);
-        let (x0, y0, fx, fy) = (x as usize, y as usize, x.fract(), y.fract());
+        // Eased, so that few large cells show no creases.
+        let ease = |t: f32| t * t * (3.0 - 2.0 * t);
+        let (x0, y0, fx, fy) = (x as usize, y as usize, ease(x.fract()), ease(y.fract()));
         let row = |y| self.get(x0, y) * (1.0 - fx) + self.get(x0 + 1, y) * fx;
         row(y0) * (1.0 - fy) + row(y0 + 1) * fy
     }
@@ -114,6 +116,8 @@ const GAP: usize = 14;
 const PANEL: usize = 380;
 const LABELS: usize = 118;
 const HEAD: usize = 30;
+/// Lifts the middle of the scale.
+const GAMMA: f32 = 0.75;
 
 /// The picture of all sections; `title` and `subtitle` are the question and the answer.
 ///
@@ -210,7 +214,7 @@ fn overlay(canvas: &mut Canvas, shown: &Picture, field: &Field, x: usize, y: usi
             let luma = (0.299 * f32::from(r) + 0.587 * f32::from(g) + 0.114 * f32::from(b)) / 255.0;
             let u = (column as f32 + 0.5) / shown.width as f32;
             let v = (row as f32 + 0.5) / shown.height as f32;
-            let t = field.sample(u, v).sqrt();
+            let t = field.sample(u, v).powf(GAMMA);
             let grey = (luma * 190.0) as u8;
             let glow = Colour::heat(0.12 + 0.84 * t);
             let colour = Colour(grey, grey, grey).mix(glow, 0.42 + 0.48 * t);
@@ -236,7 +240,7 @@ fn draw_scale(canvas: &mut Canvas, y: usize) {
     let (x, width) = (MARGIN + LABELS, 220);
     for i in 0..width {
         let t = i as f32 / width as f32;
-        canvas.fill((x + i) as f32, y as f32, 1.0, 12.0, Colour::heat(0.12 + 0.84 * t.sqrt()), 1.0);
+        canvas.fill((x + i) as f32, y as f32, 1.0, 12.0, Colour::heat(0.12 + 0.84 * t.powf(GAMMA)), 1.0);
     }
     let note = "least → most attended, each panel by itself (mean over heads and answer tokens)";
     canvas.text(note, (x + width + 12) as f32, y as f32 - 2.0, 13.0, Weight::Regular, Colour::GREY);
