@@ -50,7 +50,9 @@ impl Job<'_> {
         }
         pool.rows(&mut buffer[..len], LANES * inner / 2, |block, out| {
             let from = block * LANES * inner;
-            pack_block(&self.x[from..self.x.len().min(from + LANES * inner)], inner, out);
+            let rows = &self.x[from..self.x.len().min(from + LANES * inner)];
+            // SAFETY: the caller promises the instructions.
+            unsafe { pack_block(rows, inner, out) };
         });
         let packed = &buffer[..len];
         let piece = ROWS.min(rows.next_multiple_of(LANES));
@@ -77,12 +79,32 @@ impl Job<'_> {
 }
 
 /// Packs one block of up to 16 rows; missing rows are zeros.
-fn pack_block(x: &[f32], columns: usize, out: &mut [u32]) {
-    out.fill(0);
-    for (lane, row) in x.chunks_exact(columns).enumerate() {
-        for (pair, to) in row.chunks_exact(2).zip(out.chunks_exact_mut(LANES)) {
-            let [a, b] = [pair[0], pair[1]].map(|v| u32::from(bf16::from_f32(v).to_bits()));
-            to[lane] = a | b << 16;
+///
+/// # Safety
+/// The machine has AVX512-BF16.
+///
+/// # Panics
+/// When `out` is not a vector for each pair of columns.
+unsafe fn pack_block(x: &[f32], columns: usize, out: &mut [u32]) {
+    assert!(out.len() == LANES * columns / 2, "a vector for each pair of columns");
+    let mut block = [[0_u32; LANES]; LANES];
+    for (i, out) in out.chunks_mut(LANES * LANES).enumerate() {
+        for (x, pairs) in x.chunks_exact(columns).zip(&mut block) {
+            match x[2 * LANES * i..].first_chunk() {
+                // SAFETY: the caller promises the instructions.
+                Some(x) => *pairs = unsafe { x86::round(x) },
+                None => {
+                    for (x, pair) in x[2 * LANES * i..].chunks_exact(2).zip(pairs) {
+                        let [a, b] = [x[0], x[1]].map(|v| u32::from(bf16::from_f32(v).to_bits()));
+                        *pair = a | b << 16;
+                    }
+                }
+            }
+        }
+        for (i, out) in out.chunks_exact_mut(LANES).enumerate() {
+            for (to, pairs) in out.iter_mut().zip(&block) {
+                *to = pairs[i];
+            }
         }
     }
 }
@@ -153,6 +175,17 @@ mod x86 {
     use super::LANES;
     use std::arch::x86_64::*;
 
+    /// Sixteen pairs of bf16.
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    pub(super) fn round(x: &[f32; 2 * LANES]) -> [u32; LANES] {
+        let (low, high) = x.split_at(LANES);
+        // SAFETY: both halves have a vector's elements, and a vector is as large as sixteen pairs.
+        unsafe {
+            let (low, high) = (_mm512_loadu_ps(low.as_ptr()), _mm512_loadu_ps(high.as_ptr()));
+            std::mem::transmute::<__m512bh, [u32; LANES]>(_mm512_cvtne2ps_pbh(high, low))
+        }
+    }
+
     /// Where the operands of a tile lie; strides are in elements of the pointers.
     pub(super) struct Tile {
         pub(super) x: *const u32,
@@ -205,6 +238,72 @@ mod x86 {
                     for v in 0..V {
                         _mm512_storeu_ps(self.out.add(c * self.out_stride + v * LANES), sums[c][v]);
                     }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Isa;
+    use crate::isa::Level;
+
+    #[test]
+    fn packing_rounds_to_even_and_keeps_what_is_not_a_number() {
+        if Isa::detect().0 != Level::Avx512Bf16 {
+            return;
+        }
+        for (rows, columns) in [(1, 2), (16, 32), (3, 34), (15, 66), (16, 100)] {
+            let mut x: Vec<f32> = (0..rows * columns).map(|i| (i as f32 * 0.731).sin() * 1e3).collect();
+            x[0] = f32::NAN;
+            x[rows * columns - 1] = f32::NEG_INFINITY;
+            let mut out = vec![77; LANES * columns / 2];
+            // SAFETY: just found.
+            unsafe { pack_block(&x, columns, &mut out) };
+            for (at, pair) in out.iter().enumerate() {
+                let (k, row) = (at / LANES, at % LANES);
+                for (half, bits) in [(0, pair & 0xffff), (1, pair >> 16)] {
+                    let got = bf16::from_bits(bits as u16);
+                    let want =
+                        if row < rows { bf16::from_f32(x[row * columns + 2 * k + half]) } else { bf16::ZERO };
+                    assert!(
+                        got == want || got.is_nan() && want.is_nan(),
+                        "{rows} {columns} {at}: {got} {want}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_are_sums_over_all_pairs() {
+        if Isa::detect().0 != Level::Avx512Bf16 {
+            return;
+        }
+        for (rows, columns, inner) in
+            [(1, 1, 2), (16, 6, 64), (17, 7, 66), (40, 13, 34), (64, 12, 2100), (70, 9, 4100)]
+        {
+            let number = |i: usize| ((i * 37 % 101) as f32 - 50.0) / 64.0;
+            let x: Vec<f32> = (0..rows * inner).map(number).collect();
+            let w: Vec<bf16> = (0..columns * inner).map(|i| bf16::from_f32(number(i + 3))).collect();
+            let padded = rows.next_multiple_of(LANES);
+            let mut pairs = vec![0; Packed::len(rows, inner)];
+            let mut out = vec![f32::NAN; padded * columns];
+            for (block, pairs) in pairs.chunks_mut(LANES * inner / 2).enumerate() {
+                let from = block * LANES * inner;
+                // SAFETY: just found.
+                unsafe { pack_block(&x[from..x.len().min(from + LANES * inner)], inner, pairs) };
+            }
+            // SAFETY: just found.
+            unsafe { product(Packed { pairs: &pairs, inner: inner / 2 }, &w, &mut out) };
+            for (n, column) in out.chunks(padded).enumerate() {
+                for (row, got) in column.iter().enumerate() {
+                    let x = if row < rows { &x[row * inner..][..inner] } else { &[][..] };
+                    let pairs = x.iter().zip(&w[n * inner..]);
+                    let want: f64 = pairs.map(|(&x, w)| f64::from(x) * w.to_f64()).sum();
+                    assert!((f64::from(*got) - want).abs() < 1e-3, "{row} {n}: {got} {want}");
                 }
             }
         }

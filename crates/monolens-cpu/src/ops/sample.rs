@@ -3,6 +3,9 @@
 use crate::frame::Frame;
 use monolens_graph::batch::{NO_TOKEN, SamplingRow, sampling_hash};
 
+/// More than any u gives: 33·ln 2 is 22.87.
+const MOST_GUMBEL: f64 = 23.0;
+
 /// The token chosen from one row of logits; `seen` has a bit for each token that occurred. `logits` are changed.
 pub fn sample(logits: &mut [f32], row: &SamplingRow, seen: &[u32]) -> u32 {
     if !logits.iter().any(|l| l.is_finite()) || logits.iter().any(|l| l.is_nan()) {
@@ -22,10 +25,17 @@ pub fn sample(logits: &mut [f32], row: &SamplingRow, seen: &[u32]) -> u32 {
     if row.top_p < 1.0 {
         least = nucleus(logits, least, row.top_p);
     }
-    let noisy = logits.iter().enumerate().map(|(token, &l)| {
-        if l >= least { f64::from(l) + gumbel(row, token as u32) } else { f64::NEG_INFINITY }
-    });
-    argmax(noisy)
+    let mut best = (0, f64::NEG_INFINITY);
+    for (token, &l) in logits.iter().enumerate() {
+        // Most tokens cannot win whatever they draw.
+        if l >= least && f64::from(l) + MOST_GUMBEL > best.1 {
+            let noisy = f64::from(l) + gumbel(row, token as u32);
+            if noisy > best.1 {
+                best = (token as u32, noisy);
+            }
+        }
+    }
+    best.0
 }
 
 fn penalise(logits: &mut [f32], penalty: f32, seen: &[u32]) {
