@@ -11,7 +11,7 @@ pub(crate) enum Floats {
     BF16(Vec<bf16>),
 }
 
-/// A borrowed part of [`Floats`].
+/// Stored floats, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub enum View<'a> {
     /// f32.
