@@ -4,17 +4,18 @@ import package::shared::math::silu;
 import package::shared::project::{p, result};
 @if(few) import package::shared::project_few::run;
 @if(many) import package::shared::project_many::run;
+@if(lanes) import package::shared::project_lanes::run;
 
-// For few rows a quad is two rows of the gate and the same two of the up projection.
-@if(few) fn quads() -> u32 {
+// For few rows (and a lane each) a quad is two rows of the gate and the same two of the up projection.
+@if(few || lanes) fn quads() -> u32 {
     return (p.part_rows + 1u) / 2u;
 }
 
-@if(few) fn quad_rows(quad: u32) -> vec4<u32> {
+@if(few || lanes) fn quad_rows(quad: u32) -> vec4<u32> {
     return min(vec4(quad * 2u) + vec4(0u, 1u, 0u, 1u), vec4(p.part_rows - 1u));
 }
 
-@if(few) fn store_quad(row: u32, quad: u32, sums: vec4<f32>, is_visual: bool) {
+@if(few || lanes) fn store_quad(row: u32, quad: u32, sums: vec4<f32>, is_visual: bool) {
     let at = row * p.width + p.part_first + quad * 2u;
     result[at] = silu(sums.x) * sums.z;
     if quad * 2u + 1u < p.part_rows {
@@ -49,4 +50,13 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 @if(many) @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     run(group_id, thread, quads());
+}
+
+@if(lanes) @compute @workgroup_size(32)
+fn main(
+    @builtin(workgroup_id) group_id: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    run(group_id, thread, lane, quads());
 }

@@ -6,6 +6,7 @@ import package::shared::math::bf16_pair;
 import package::shared::project::{p, result, inputs, keys, values, bias_of};
 @if(few) import package::shared::project_few::run;
 @if(many) import package::shared::project_many::run;
+@if(lanes) import package::shared::project_lanes::run;
 
 fn quads() -> u32 {
     return (p.query_heads + 2u * p.kv_heads) * (p.head_size / 4u);
@@ -94,4 +95,13 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
 @if(many) @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     run(group_id, thread, quads());
+}
+
+@if(lanes) @compute @workgroup_size(32)
+fn main(
+    @builtin(workgroup_id) group_id: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    run(group_id, thread, lane, quads());
 }

@@ -27,7 +27,8 @@ fn main() {
     for (name, text) in sources {
         let file = out.join(format!("{name}.wgsl"));
         fs::write(&file, text).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        writeln!(table, "    ({name:?}, include_str!({:?})),", file.display().to_string()).expect("to a string");
+        writeln!(table, "    ({name:?}, include_str!({:?})),", file.display().to_string())
+            .expect("to a string");
     }
     table.push_str("];\n");
     fs::write(out.join("sources.rs"), table).expect("OUT_DIR is writable");

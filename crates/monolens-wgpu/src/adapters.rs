@@ -14,7 +14,7 @@ pub struct AdapterReport {
     pub vendor: String,
     /// Driver and its version.
     pub driver: String,
-    /// Vulkan, Metal, DirectX 12, OpenGL or WebGPU.
+    /// Vulkan, Metal, DirectX 12 or WebGPU.
     pub api: &'static str,
     /// Whether it is rendering in software, on the CPU.
     pub is_software: bool,
@@ -61,12 +61,15 @@ pub async fn adapters() -> Vec<AdapterReport> {
 
 async fn enumerate() -> Vec<wgpu::Adapter> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    instance.enumerate_adapters(wgpu::Backends::all()).await
+    instance.enumerate_adapters(wgpu::Backends::PRIMARY).await
 }
 
 /// The adapter that the options ask for: by index or part of its name; else the best real GPU, and a software adapter
 /// only if those are allowed.
-pub(crate) async fn choose(wanted: Option<&str>, allow_software: bool) -> Result<wgpu::Adapter, BackendError> {
+pub(crate) async fn choose(
+    wanted: Option<&str>,
+    allow_software: bool,
+) -> Result<wgpu::Adapter, BackendError> {
     let found = enumerate().await;
     let unavailable = |what: &str, reason: String| BackendError::Unavailable { what: what.into(), reason };
     let names = found
@@ -75,7 +78,8 @@ pub(crate) async fn choose(wanted: Option<&str>, allow_software: bool) -> Result
         .map(|(i, a)| format!("{i}: {} ({})", a.get_info().name, api(a.get_info().backend)))
         .collect::<Vec<_>>()
         .join(", ");
-    let names = if names.is_empty() { "there is none; is a graphics driver installed?".into() } else { names };
+    let names =
+        if names.is_empty() { "there is none; is a graphics driver installed?".into() } else { names };
     if let Some(wanted) = wanted {
         let by_index = wanted.parse::<usize>().ok().and_then(|i| found.get(i));
         let lower = wanted.to_lowercase();

@@ -57,8 +57,7 @@ impl WgpuBackend {
             }
             None => Tier::supported(features, &limits)
                 .into_iter()
-                .filter(|&tier| tier <= Tier::Subgroups)
-                .next_back()
+                .rfind(|&tier| tier <= Tier::Subgroups)
                 .unwrap_or(Tier::Baseline),
         };
         if tier > Tier::Subgroups {

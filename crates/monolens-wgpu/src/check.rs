@@ -110,7 +110,12 @@ impl Check<'_> {
         }
     }
 
-    fn below(&self, what: &str, indices: impl IntoIterator<Item = u32>, limit: usize) -> Result<(), BackendError> {
+    fn below(
+        &self,
+        what: &str,
+        indices: impl IntoIterator<Item = u32>,
+        limit: usize,
+    ) -> Result<(), BackendError> {
         match indices.into_iter().find(|&i| i as usize >= limit) {
             Some(i) => Err(self.error(what, format!("below {limit}"), i)),
             None => Ok(()),
@@ -129,9 +134,11 @@ impl Check<'_> {
                 let vocabulary = self.plan.graph.weight(op.table).shape.first().copied().unwrap_or(0);
                 self.ids(node, vocabulary)
             }
-            Op::GatherRows(_) => {
-                self.below(self.name(inputs[1]), self.u32s(inputs[1]).iter().copied(), self.job.axes.get(Axis::Rows))
-            }
+            Op::GatherRows(_) => self.below(
+                self.name(inputs[1]),
+                self.u32s(inputs[1]).iter().copied(),
+                self.job.axes.get(Axis::Rows),
+            ),
             Op::StoreRows(_) => self.visual_slots(node),
             Op::Rope(_) => self.kv_slots(inputs[1], [inputs[3], inputs[4]]),
             Op::QkvRope(op) => {

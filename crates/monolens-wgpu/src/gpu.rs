@@ -20,12 +20,18 @@ pub(crate) struct Gpu {
     pub queue: wgpu::Queue,
     pub limits: wgpu::Limits,
     pub name: String,
+    /// Whether the projections that need no workgroup memory but subgroups are to be taken: on adapters that run on a CPU,
+    /// where barriers cost most.
+    pub lanes: bool,
     faults: Arc<Mutex<Faults>>,
 }
 
 impl Gpu {
     pub async fn open(adapter: &wgpu::Adapter, tier: crate::Tier) -> Result<Self, BackendError> {
-        let name = adapter.get_info().name;
+        let info = adapter.get_info();
+        let name = info.name;
+        let is_cpu = info.device_type == wgpu::DeviceType::Cpu;
+        let lanes = is_cpu && tier >= crate::Tier::Subgroups && info.subgroup_min_size >= 8;
         let limits = tier.limits(&adapter.limits());
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("monolens"),
@@ -34,8 +40,8 @@ impl Gpu {
             ..Default::default()
         };
         let opened = adapter.request_device(&descriptor).await;
-        let (device, queue) = opened
-            .map_err(|e| BackendError::Unavailable { what: format!("{name}"), reason: e.to_string() })?;
+        let (device, queue) =
+            opened.map_err(|e| BackendError::Unavailable { what: name.clone(), reason: e.to_string() })?;
         let faults = Arc::new(Mutex::new(Faults::default()));
         let of_errors = faults.clone();
         device.on_uncaptured_error(Arc::new(move |error| {
@@ -53,7 +59,7 @@ impl Gpu {
             let text = if message.is_empty() { format!("{reason:?}") } else { message };
             lock(&of_loss).lost.get_or_insert(text);
         });
-        Ok(Self { device, queue, limits, name, faults })
+        Ok(Self { device, queue, limits, name, lanes, faults })
     }
 
     /// Raises what went wrong since the last call; `what` and `bytes` are of the allocation that was tried, if one was.
@@ -86,7 +92,12 @@ impl Gpu {
     }
 
     /// A buffer of zeros.
-    pub fn buffer(&self, what: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, BackendError> {
+    pub fn buffer(
+        &self,
+        what: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, BackendError> {
         let size = bytes.max(16).next_multiple_of(16);
         if size > self.limits.max_buffer_size {
             return Err(BackendError::Limit {

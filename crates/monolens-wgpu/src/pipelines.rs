@@ -50,10 +50,12 @@ impl Pipelines {
         let key = bits | ((writes.len() as u32) << 16);
         let params = &self.params;
         self.layouts.entry(key).or_insert_with(|| {
-            let entries: Vec<_> = (0..).zip(writes).map(|(binding, &write)| storage_entry(binding, write)).collect();
-            let group = gpu
-                .device
-                .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
+            let entries: Vec<_> =
+                (0..).zip(writes).map(|(binding, &write)| storage_entry(binding, write)).collect();
+            let group = gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: None,
+                entries: &entries,
+            });
             let pipeline = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label: None,
                 bind_group_layouts: &[Some(params), Some(&group)],
@@ -80,7 +82,12 @@ impl Pipelines {
     }
 
     /// The bind group of a kernel's buffers.
-    pub fn group(&mut self, gpu: &Gpu, writes: &[bool], buffers: &[wgpu::BufferBinding<'_>]) -> wgpu::BindGroup {
+    pub fn group(
+        &mut self,
+        gpu: &Gpu,
+        writes: &[bool],
+        buffers: &[wgpu::BufferBinding<'_>],
+    ) -> wgpu::BindGroup {
         let entries: Vec<_> = (0..)
             .zip(buffers)
             .map(|(binding, b)| wgpu::BindGroupEntry {
@@ -93,7 +100,12 @@ impl Pipelines {
     }
 
     /// The pipeline of a shader permutation.
-    pub fn get(&mut self, gpu: &Gpu, name: &str, writes: &[bool]) -> Result<wgpu::ComputePipeline, BackendError> {
+    pub fn get(
+        &mut self,
+        gpu: &Gpu,
+        name: &str,
+        writes: &[bool],
+    ) -> Result<wgpu::ComputePipeline, BackendError> {
         if let Some(pipeline) = self.compiled.get(name) {
             return Ok(pipeline.clone());
         }
@@ -101,11 +113,10 @@ impl Pipelines {
             return Err(BackendError::Device(format!("there is no shader {name}")));
         };
         let layout = self.layout(gpu, writes).pipeline.clone();
-        let descriptor = wgpu::ShaderModuleDescriptor {
-            label: Some(name),
-            source: wgpu::ShaderSource::Wgsl(text.into()),
-        };
-        let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
+        let descriptor =
+            wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(text.into()) };
+        let checks =
+            wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
         // SAFETY: bounds stay checked; every loop in `shaders/` counts up to a parameter or down to 0.
         let module = unsafe { gpu.device.create_shader_module_trusted(descriptor, checks) };
         let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {

@@ -70,7 +70,7 @@ impl States {
         if bytes.len() as u64 != state.bytes() {
             return Err(input_error(name, &format!("{} bytes", state.bytes()), bytes.len().to_string()));
         }
-        if bytes.len() % 4 == 0 {
+        if bytes.len().is_multiple_of(4) {
             gpu.queue.write_buffer(&state.buffer, 0, bytes);
         } else {
             let mut padded = bytes.to_vec();
@@ -84,7 +84,8 @@ impl States {
     pub async fn read(&self, gpu: &Gpu, name: &str) -> Result<HostTensor, BackendError> {
         let state = self.get(name).ok_or_else(|| input_error(name, "a state", "none of this name".into()))?;
         let size = state.bytes().next_multiple_of(4);
-        let mut bytes = gpu.read(&[(state.buffer.clone(), 0, size)], &mut None).await?.pop().unwrap_or_default();
+        let mut bytes =
+            gpu.read(&[(state.buffer.clone(), 0, size)], &mut None).await?.pop().unwrap_or_default();
         bytes.truncate(state.bytes() as usize);
         Ok(HostTensor { dtype: state.dtype, shape: vec![state.rows, state.width], bytes })
     }

@@ -127,7 +127,12 @@ pub(crate) fn rows_of(shape: &[usize]) -> (usize, usize) {
 }
 
 /// Makes the buffers of a matrix, each at most `max_binding` bytes.
-pub(crate) fn allocate(gpu: &Gpu, spec: &WeightSpec, dtype: DType, max_binding: u64) -> Result<Matrix, BackendError> {
+pub(crate) fn allocate(
+    gpu: &Gpu,
+    spec: &WeightSpec,
+    dtype: DType,
+    max_binding: u64,
+) -> Result<Matrix, BackendError> {
     let (rows, inner) = rows_of(&spec.shape);
     let stride = stride(inner, dtype);
     let mut rows_a_part = usize::try_from(max_binding / stride.max(1)).unwrap_or(usize::MAX);

@@ -137,3 +137,26 @@ fn a_weight_in_another_shape_or_size_is_refused() {
     load_random(&mut backend, &graph);
     prepare(&mut backend).unwrap();
 }
+
+/// Runs itself again in a process without any driver.
+#[test]
+fn opening_without_a_driver_is_an_error() {
+    if std::env::var_os("MONOLENS_TEST_NO_DRIVER").is_none() {
+        let this = std::env::current_exe().unwrap();
+        let child = std::process::Command::new(this)
+            .args(["--exact", "opening_without_a_driver_is_an_error"])
+            .env("MONOLENS_TEST_NO_DRIVER", "1")
+            .env("VK_DRIVER_FILES", "/nonexistent")
+            .env("VK_ICD_FILENAMES", "/nonexistent")
+            .status();
+        assert!(child.unwrap().success());
+        return;
+    }
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    assert!(pollster::block_on(adapters()).is_empty());
+    let options = WgpuOptions { allow_software: true, ..WgpuOptions::default() };
+    let error = pollster::block_on(WgpuBackend::open(options)).err().expect("no driver");
+    assert!(matches!(error, BackendError::Unavailable { .. }), "{error}");
+}

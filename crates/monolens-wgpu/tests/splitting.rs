@@ -115,7 +115,9 @@ fn decode_over_a_long_context_is_split_over_its_keys_and_gives_what_prefill_give
 
 #[test]
 fn a_state_above_the_binding_limit_is_refused_with_both_sizes() {
-    let Some(mut backend) = open(WgpuOptions { max_binding: Some(1 << 16), ..WgpuOptions::default() }) else { return };
+    let Some(mut backend) = open(WgpuOptions { max_binding: Some(1 << 16), ..WgpuOptions::default() }) else {
+        return;
+    };
     let error = backend.allocate_state("kv.0.k", DType::BF16, 4096, 64).unwrap_err();
     assert!(matches!(error, BackendError::Limit { .. }), "{error}");
     let text = error.to_string();
@@ -124,7 +126,8 @@ fn a_state_above_the_binding_limit_is_refused_with_both_sizes() {
 
 #[test]
 fn activations_above_the_binding_limit_are_refused_when_the_program_is_made() {
-    let Some(mut backend) = open(WgpuOptions { tier: Some(monolens_wgpu::Tier::Baseline), ..WgpuOptions::default() })
+    let Some(mut backend) =
+        open(WgpuOptions { tier: Some(monolens_wgpu::Tier::Baseline), ..WgpuOptions::default() })
     else {
         return;
     };
@@ -135,7 +138,8 @@ fn activations_above_the_binding_limit_are_refused_when_the_program_is_made() {
     g.output("y", y).unwrap();
     let graph = g.finish();
     load_random(&mut backend, &graph);
-    let plan = monolens_graph::plan::Plan::new(&graph, backend.capabilities(), Axes::new().with(Axis::Rows, 10_000));
+    let plan =
+        monolens_graph::plan::Plan::new(&graph, backend.capabilities(), Axes::new().with(Axis::Rows, 10_000));
     let error = pollster::block_on(backend.prepare(plan)).unwrap_err();
     assert!(matches!(error, BackendError::Limit { .. }), "{error}");
 }

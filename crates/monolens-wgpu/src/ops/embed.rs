@@ -19,15 +19,15 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &Embed) -> Result<Launc
     };
     let mut parts = Vec::new();
     for part in &table.parts {
-        let places = vec![cx.result(node)?, Place::Tables, Place::Buffer(part.buffer.clone()), visual.clone()];
+        let places =
+            vec![cx.result(node)?, Place::Tables, Place::Buffer(part.buffer.clone()), visual.clone()];
         parts.push((cx.kernel("embed", &[], places, &[0]), part.first as u32, part.rows as u32));
     }
     let (width, stride, dtype) = (table.inner, (table.chunks * CHUNK) as u32, code(table.dtype));
     Ok(Box::new(move |axes, out| {
         let elements = axes.get(Axis::Rows) * width;
         for &(kernel, first, count) in &parts {
-            let words =
-                [elements as u32, width as u32, stride, dtype, first, count, row_info, visual_rows];
+            let words = [elements as u32, width as u32, stride, dtype, first, count, row_info, visual_rows];
             out.push(Launch::new(kernel, &words, threads(elements)));
         }
     }))

@@ -1,6 +1,5 @@
 //! What lowering an operator needs: where values and weights are, and a list of kernels to add to.
 
-use crate::gpu::Gpu;
 use crate::program::{Arena, Kernel, KernelId, Launches, Place};
 use crate::shaders;
 use crate::states::States;
@@ -13,8 +12,9 @@ pub(crate) const NONE: u32 = u32::MAX;
 
 /// Lowers the nodes of one plan.
 pub(crate) struct Lower<'a> {
-    pub gpu: &'a Gpu,
     pub plan: &'a Plan,
+    /// As [`crate::gpu::Gpu::lanes`].
+    pub lanes: bool,
     weights: &'a Weights,
     states: &'a States,
     arena: &'a Arena,
@@ -23,8 +23,14 @@ pub(crate) struct Lower<'a> {
 }
 
 impl<'a> Lower<'a> {
-    pub fn new(gpu: &'a Gpu, plan: &'a Plan, weights: &'a Weights, states: &'a States, arena: &'a Arena) -> Self {
-        Self { gpu, plan, weights, states, arena, kernels: Vec::new(), scratch: Vec::new() }
+    pub fn new(
+        lanes: bool,
+        plan: &'a Plan,
+        weights: &'a Weights,
+        states: &'a States,
+        arena: &'a Arena,
+    ) -> Self {
+        Self { plan, lanes, weights, states, arena, kernels: Vec::new(), scratch: Vec::new() }
     }
 
     /// The launches of a node.
@@ -38,7 +44,13 @@ impl<'a> Lower<'a> {
     }
 
     /// A kernel that writes its first `written` places.
-    pub fn kernel(&mut self, file: &str, features: &[&str], places: Vec<Place>, written: &[usize]) -> KernelId {
+    pub fn kernel(
+        &mut self,
+        file: &str,
+        features: &[&str],
+        places: Vec<Place>,
+        written: &[usize],
+    ) -> KernelId {
         let writes = (0..places.len()).map(|i| written.contains(&i)).collect();
         let shader = shaders::name_of(file, features);
         self.kernels.push(Kernel { shader, places, writes, pipeline: None, group: None });

@@ -31,7 +31,8 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &PositionEmbed) -> Resu
     let kernel = cx.kernel("position_embed", &[], places, &[0]);
     let shape = cx.shape(node.output.unwrap_or(node.inputs[0])).clone();
     let (width, stride) = (table.inner as u32, (table.chunks * CHUNK) as u32);
-    let (dtype, class_dtype, has_class) = (code(table.dtype), code(class.dtype), u32::from(op.class.is_some()));
+    let (dtype, class_dtype, has_class) =
+        (code(table.dtype), code(class.dtype), u32::from(op.class.is_some()));
     Ok(Box::new(move |axes, out| {
         let (elements, sizes) = (shape.elements(axes), shape.sizes(axes));
         let words = [elements as u32, width, sizes[1] as u32, stride, dtype, class_dtype, has_class];

@@ -10,6 +10,9 @@ use monolens_graph::{Axis, BackendError, Node, Routed, Shape, WeightId};
 /// Up to this many rows are projected as vectors, each weight row being read once for four of them.
 const FEW: usize = 8;
 
+/// Above this many rows `project_lanes` is taken, where it is to be taken at all.
+const LANES_FROM: usize = 1;
+
 /// The parameters of `shared/project.wgsl`, but for the rows of a run and of a part.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Params {
@@ -105,6 +108,7 @@ struct Part {
     single: KernelId,
     several: KernelId,
     many: KernelId,
+    lanes: KernelId,
 }
 
 /// A projection to be lowered.
@@ -152,8 +156,10 @@ impl Projection<'_> {
                 single: kernel(&["few", "single", norm, dtype]),
                 several: kernel(&["few", "several", norm, dtype]),
                 many: kernel(&["many", routed, dtype]),
+                lanes: kernel(&["lanes", routed, dtype]),
             });
         }
+        let lanes = cx.lanes;
         let (params, shape, routed) = (self.params, self.shape, self.routed);
         let (few_rows, many_rows) = (self.few_rows_a_quad, self.many_rows_a_tile);
         let matrices = if self.up.is_some() { 2.0 } else { 1.0 };
@@ -164,7 +170,11 @@ impl Projection<'_> {
             }
             for part in &parts {
                 let groups = part.rows.div_ceil(few_rows).div_ceil(2);
-                let (kernel, grid) = if routed || rows > FEW || groups > GRID as usize {
+                let (kernel, grid) = if lanes && (routed || rows > LANES_FROM) {
+                    let tiles = if routed { axes.get(Axis::RouteBlocks) * 4 } else { rows.div_ceil(16) };
+                    let quads = part.rows.div_ceil(few_rows).div_ceil(32);
+                    (part.lanes, [quads as u32, tiles as u32, 1 + u32::from(routed)])
+                } else if routed || rows > FEW || groups > GRID as usize {
                     let blocks = if routed { axes.get(Axis::RouteBlocks) } else { rows.div_ceil(64) };
                     let tiles = part.rows.div_ceil(many_rows);
                     (part.many, [tiles as u32, blocks as u32, 1 + u32::from(routed)])

@@ -9,7 +9,7 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &QkvRope) -> Result<Lau
     cx.same_dtype(&weights)?;
     let text = cx.matrix(node, op.weight.text)?;
     // The fused kernel has the two halves of a head in one buffer, and stores bf16 in pairs.
-    if text.parts.len() > 1 || op.heads.size % 4 != 0 {
+    if text.parts.len() > 1 || !op.heads.size.is_multiple_of(4) {
         return in_two(cx, node, op);
     }
     let visual = cx.matrix(node, op.weight.visual.unwrap_or(op.weight.text))?;
@@ -49,11 +49,10 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &QkvRope) -> Result<Lau
 
 /// A projection into scratch memory, then the rotation.
 fn in_two(cx: &mut Lower<'_>, node: &Node, op: &QkvRope) -> Result<Launches, BackendError> {
-    let experts = Routed {
-        text: Expert::Weight(op.weight.text),
-        visual: op.weight.visual.map(Expert::Weight),
-    };
-    let linear = Linear { weight: experts, bias: op.bias, norm: op.norm, gelu: false, residual: Residual::None };
+    let experts =
+        Routed { text: Expert::Weight(op.weight.text), visual: op.weight.visual.map(Expert::Weight) };
+    let linear =
+        Linear { weight: experts, bias: op.bias, norm: op.norm, gelu: false, residual: Residual::None };
     let shape = cx.shape(node.inputs[0]).clone();
     let qkv = cx.scratch(shape.rows(&cx.plan.limits) * op.heads.qkv_width() * 4);
     let x = cx.place(node.inputs[0]);

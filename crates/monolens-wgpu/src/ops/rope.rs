@@ -9,7 +9,12 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &Rope) -> Result<Launch
 }
 
 /// The same from qkv rows anywhere; the other inputs are the node's.
-pub(super) fn rotate(cx: &mut Lower<'_>, node: &Node, op: &Rope, qkv: Place) -> Result<Launches, BackendError> {
+pub(super) fn rotate(
+    cx: &mut Lower<'_>,
+    node: &Node,
+    op: &Rope,
+    qkv: Place,
+) -> Result<Launches, BackendError> {
     let [_, rows, rope, k, v] = node.inputs[..5] else {
         return Err(cx.error(node, "five inputs are needed"));
     };

@@ -51,7 +51,7 @@ impl Program {
         }
         let known = known_states(&plan, states)?;
         let arena = Arena::new(gpu, &plan)?;
-        let mut lower = Lower::new(gpu, &plan, weights, states, &arena);
+        let mut lower = Lower::new(gpu.lanes, &plan, weights, states, &arena);
         let mut steps = Vec::with_capacity(plan.graph.nodes.len());
         for node in &plan.graph.nodes {
             let launches = lower.node(node)?;
@@ -128,7 +128,12 @@ fn known_states(plan: &Plan, states: &States) -> Result<Vec<(String, DType)>, Ba
             expected,
             got,
         };
-        let used = plan.graph.nodes.iter().flat_map(|n| &n.inputs).any(|id| plan.graph.value(*id).name == value.name);
+        let used = plan
+            .graph
+            .nodes
+            .iter()
+            .flat_map(|n| &n.inputs)
+            .any(|id| plan.graph.value(*id).name == value.name);
         if !used {
             continue;
         }

@@ -32,10 +32,10 @@ impl Program {
         check::job(&self.plan, job, &self.states, with.states)?;
         for (id, value) in self.plan.graph.of_source(Source::Input) {
             let offset = self.arena.offset(id);
-            if let (Some(offset), Some(bytes)) = (offset, job.inputs.get(value.name.as_str())) {
-                if !bytes.is_empty() {
-                    with.gpu.queue.write_buffer(&self.arena.buffer, offset, bytes);
-                }
+            if let (Some(offset), Some(bytes)) = (offset, job.inputs.get(value.name.as_str()))
+                && !bytes.is_empty()
+            {
+                with.gpu.queue.write_buffer(&self.arena.buffer, offset, bytes);
             }
         }
         self.launches.clear();
@@ -59,7 +59,7 @@ impl Program {
             bytes[..words.len()].copy_from_slice(words);
         }
         let needed = self.param_bytes.len() as u64;
-        if !self.params.as_ref().is_some_and(|(buffer, _)| buffer.size() >= needed) {
+        if self.params.as_ref().is_none_or(|(buffer, _)| buffer.size() < needed) {
             let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
             let buffer = with.gpu.buffer("params", needed.next_power_of_two().max(ALIGNMENT), usage)?;
             let group = with.pipelines.params_group(with.gpu, &buffer);
@@ -85,7 +85,10 @@ impl Program {
             if kernel.group.as_ref().is_none_or(|(made, _)| *made != generation) {
                 let bindings = kernel.places.iter().map(|place| self.binding(place, with));
                 let bindings = bindings.collect::<Option<Vec<_>>>().ok_or_else(|| {
-                    BackendError::Device(format!("{}: a buffer of {} is gone", self.plan.graph.name, kernel.shader))
+                    BackendError::Device(format!(
+                        "{}: a buffer of {} is gone",
+                        self.plan.graph.name, kernel.shader
+                    ))
                 })?;
                 let group = with.pipelines.group(with.gpu, &kernel.writes, &bindings);
                 self.kernels[at].group = Some((generation, group));
@@ -98,9 +101,11 @@ impl Program {
         let whole = |buffer| wgpu::BufferBinding { buffer, offset: 0, size: None };
         Some(match place {
             Place::Slot(slot) => whole(with.pool.buffers.get(*self.pool_of.get(*slot)?)?),
-            Place::Input { offset, size } => {
-                wgpu::BufferBinding { buffer: &self.arena.buffer, offset: *offset, size: NonZeroU64::new(*size) }
-            }
+            Place::Input { offset, size } => wgpu::BufferBinding {
+                buffer: &self.arena.buffer,
+                offset: *offset,
+                size: NonZeroU64::new(*size),
+            },
             Place::Tables => wgpu::BufferBinding {
                 buffer: &self.arena.buffer,
                 offset: 0,
@@ -153,8 +158,8 @@ impl Program {
             let size = (value.shape.elements(&job.axes) * value.dtype.bytes()) as u64;
             let place = self.place(id);
             let binding = self.binding(&place, with);
-            let binding =
-                binding.ok_or_else(|| BackendError::Device(format!("the buffer of output {name} is gone")))?;
+            let binding = binding
+                .ok_or_else(|| BackendError::Device(format!("the buffer of output {name} is gone")))?;
             parts.push((binding.buffer.clone(), binding.offset, size));
         }
         if parts.is_empty() {

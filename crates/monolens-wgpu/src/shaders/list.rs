@@ -25,17 +25,20 @@ pub const SHADERS: &[Shader] = &[
     Shader { file: "embed", groups: &[] },
     Shader { file: "gate_up", groups: &[&["few"], FEW, NORM, MATRIX] },
     Shader { file: "gate_up", groups: &[&["many"], ROUTED, MATRIX] },
+    Shader { file: "gate_up", groups: &[&["lanes"], ROUTED, MATRIX] },
     Shader { file: "gather_rows", groups: &[] },
     Shader { file: "gelu", groups: &[] },
     Shader { file: "layer_norm", groups: &[] },
     Shader { file: "linear", groups: &[&["few"], FEW, NORM, MATRIX] },
     Shader { file: "linear", groups: &[&["many"], ROUTED, MATRIX] },
+    Shader { file: "linear", groups: &[&["lanes"], ROUTED, MATRIX] },
     Shader { file: "patch_embed", groups: &[] },
     Shader { file: "pixel_shuffle", groups: &[] },
     Shader { file: "position_embed", groups: &[] },
     Shader { file: "qk_norm", groups: &[] },
     Shader { file: "qkv_rope", groups: &[&["few"], FEW, NORM, MATRIX] },
     Shader { file: "qkv_rope", groups: &[&["many"], ROUTED, MATRIX] },
+    Shader { file: "qkv_rope", groups: &[&["lanes"], ROUTED, MATRIX] },
     Shader { file: "rms_norm", groups: &[] },
     Shader { file: "rope", groups: &[] },
     Shader { file: "sample", groups: &[] },
@@ -66,5 +69,8 @@ impl Shader {
 
 /// The name of a permutation: the file, then its features.
 pub fn name_of(file: &str, features: &[&str]) -> String {
-    std::iter::once(file).chain(features.iter().copied().filter(|f| !f.is_empty())).collect::<Vec<_>>().join("+")
+    std::iter::once(file)
+        .chain(features.iter().copied().filter(|f| !f.is_empty()))
+        .collect::<Vec<_>>()
+        .join("+")
 }

@@ -17,7 +17,10 @@ pub fn open(options: WgpuOptions) -> Option<WgpuBackend> {
         Err(error) => {
             let test = std::thread::current().name().unwrap_or("a test").to_owned();
             eprintln!("SKIPPED {test}: {error}");
-            assert!(std::env::var_os("MONOLENS_REQUIRE_WGPU").is_none(), "MONOLENS_REQUIRE_WGPU is set: {error}");
+            assert!(
+                std::env::var_os("MONOLENS_REQUIRE_WGPU").is_none(),
+                "MONOLENS_REQUIRE_WGPU is set: {error}"
+            );
             None
         }
     }
