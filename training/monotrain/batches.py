@@ -57,7 +57,8 @@ class Source:
         tile = cfg["model"]["tile"]
         folder = state / f"train_{tile}"
         names = [folder / f"shard_{k:03}" for k in range(cfg["data"]["shards"])]
-        self.tiles = [np.load(n.with_suffix(".npy"), mmap_mode="r") for n in names]
+        # Held in memory: pages of a mapped file that is read at random are dropped on a busy machine.
+        self.tiles = [np.load(n.with_suffix(".npy")) for n in names]
         self.records = [json.loads(n.with_suffix(".json").read_text()) for n in names]
         self.mix, self.short = cfg["data"]["mix"], cfg["data"]["short"]
         self.usable: dict[str, list[tuple[int, int]]] = {task: [] for task in self.mix}

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .questions import BY_KIND, THINGS, plural
+from .questions import THINGS, plural, rivals
 from .vocabulary import NUMBERS, said
 
 
@@ -45,7 +45,7 @@ def _relation(r: dict, _i: int):
 def _is_it(r: dict, i: int):
     if i % 2:
         return f"Is it {said(r['n'])}?", "yes"
-    others = [n for n in BY_KIND[THINGS[r["n"]].kind] if n != r["n"]] or ["dog"]
+    others = rivals(r["n"]) or ["dog"]
     return f"Is it {said(others[i // 2 % len(others)])}?", "no"
 
 
