@@ -3,7 +3,7 @@
 use super::golden::{Tensors, read_json};
 use super::images::{Decoded, Images};
 use super::report::{Rows, shape_text};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use monolens_models::image::{ImageTiles, choose_grid};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -82,7 +82,17 @@ fn verify_grids(grids: &Grids, rows: &mut Rows<'_>) {
     });
 }
 
+/// Sizes beyond these are no golden data.
+const MAX_TILE: usize = 8192;
+const MAX_TILES: usize = 256;
+
 fn verify_case(case: &Case, tensors: &Tensors, images: &Images, rows: &mut Rows<'_>) -> Result<()> {
+    ensure!(
+        (1..=MAX_TILE).contains(&case.tile) && (1..=MAX_TILES).contains(&case.max_num),
+        "expected a tile side of 1 to {MAX_TILE} and 1 to {MAX_TILES} tiles, got {} and {}",
+        case.tile,
+        case.max_num
+    );
     let expected = case.rgb_sha256.as_deref();
     let image = match images.load(&case.image, expected) {
         Ok(Decoded { image, note }) => {

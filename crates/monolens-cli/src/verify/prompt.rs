@@ -1,8 +1,11 @@
 //! Prompts as golden files write them.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use monolens_models::prompt::{Conversation, IMAGE_PLACEHOLDER, Prompt};
 use monolens_models::tokenizer::Tokenizer;
+
+/// Longer prompts are no golden data.
+pub const MAX_TOKENS: usize = 1 << 22;
 
 /// A prompt and how golden files show it.
 pub struct Built {
@@ -25,6 +28,12 @@ pub fn build(
     tokens_per_tile: usize,
     tokenizer: &Tokenizer,
 ) -> Result<Built> {
+    let visual = tiles.iter().try_fold(0usize, |sum, t| sum.checked_add(*t));
+    let visual = visual.and_then(|tiles| tiles.checked_mul(tokens_per_tile));
+    ensure!(
+        visual.is_some_and(|n| n <= MAX_TOKENS),
+        "expected at most {MAX_TOKENS} visual tokens, got {tiles:?} tiles of {tokens_per_tile}"
+    );
     let mut conversation = Conversation::new();
     for (question, answer) in history {
         conversation.push(question.as_str(), answer.as_str());

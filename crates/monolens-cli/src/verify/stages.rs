@@ -175,12 +175,15 @@ pub fn verify_steps(
     let prompt = case.prompt.ids.len();
     let forced = generated.get(..generated.len().saturating_sub(1)).unwrap_or_default().to_vec();
     let steps: Vec<usize> = match stage.strip_prefix("step_logits_") {
-        Some(list) => list.split('_').filter_map(|n| n.parse().ok()).collect(),
+        Some(list) => {
+            let numbers = list.split('_').filter_map(|n| n.parse().ok());
+            numbers.filter(|&step| step < generated.len()).collect()
+        }
         None => (0..generated.len()).collect(),
     };
     let request = Inspect {
         prompt: case.prompt.clone(),
-        rows: Some(prompt - 1..prompt + forced.len()),
+        rows: Some(prompt.saturating_sub(1)..prompt + forced.len()),
         forced,
         logits: true,
         ..Inspect::default()

@@ -1,6 +1,7 @@
 //! The tokenizer against texts, ids and decodes of the reference, and whole prompts.
 
 use super::golden::read_json;
+use super::prompt::MAX_TOKENS;
 use super::report::Rows;
 use anyhow::Result;
 use monolens_models::tokenizer::Tokenizer;
@@ -94,6 +95,10 @@ pub fn verify(folder: &Path, rows: &mut Rows<'_>) -> Result<()> {
 
 fn verify_prompt(tokenizer: &Tokenizer, case: &Prompt, rows: &mut Rows<'_>) {
     rows.case(&case.name);
+    let length = case.ids_run_length.iter().try_fold(0usize, |sum, run| sum.checked_add(run.1));
+    if length.is_none_or(|n| n > MAX_TOKENS) {
+        return rows.failed("ids", &format!("ids_run_length: expected at most {MAX_TOKENS} ids"));
+    }
     let expected: Vec<u32> =
         case.ids_run_length.iter().flat_map(|&(id, n)| std::iter::repeat_n(id, n)).collect();
     let built = super::prompt::build(
