@@ -16,10 +16,11 @@ pub(crate) fn job(
     states: &States,
 ) -> Result<(), BackendError> {
     let check = Check { plan, job, states };
-    if let Some(axis) = job.axes.exceeds(&plan.limits) {
+    for axis in Axis::ALL {
+        let (limit, got) = (plan.limits.get(axis), job.axes.get(axis));
         // KV and visual slots are a state's; the plan's limits need not say them.
-        if !matches!(axis, Axis::KvSlots | Axis::VisualSlots) || plan.limits.get(axis) > 0 {
-            let (limit, got) = (plan.limits.get(axis), job.axes.get(axis));
+        let of_state = matches!(axis, Axis::KvSlots | Axis::VisualSlots) && limit == 0;
+        if got > limit && !of_state {
             return Err(check.error(axis.name(), format!("at most {limit}"), got));
         }
     }
