@@ -124,7 +124,9 @@ impl Engine {
     /// Ends a request that nobody listens to any more: it has no further events.
     pub fn discard(&mut self, id: RequestId) {
         self.scheduler.remove(id.0);
-        self.requests.remove(&id.0);
+        if let Some(request) = self.requests.remove(&id.0) {
+            self.totals.reused += request.stats.reused_tokens as u64;
+        }
         self.events.retain(|(of, _)| *of != id);
     }
 

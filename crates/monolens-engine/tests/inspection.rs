@@ -23,7 +23,9 @@ fn hidden_states_caches_maps_and_logits_are_those_of_the_reference() {
             let golden = golden(folder);
             let tensors =
                 Checkpoint::open_file(&golden_path(&format!("{folder}/golden.safetensors"))).unwrap();
-            let mut engine = engine_on(cpu(), model(folder), EngineOptions { chunk, ..small() });
+            // The reference's keys and values are f32, whatever the weights.
+            let options = EngineOptions { chunk, kv_dtype: Some(monolens_graph::DType::F32), ..small() };
+            let mut engine = engine_on(cpu(), model(folder), options);
             let layers = engine.model().config().decoder.num_layers;
             let prompt = case_prompt(&engine, &golden["cases"]["single"]);
             let n = prompt.ids.len();
