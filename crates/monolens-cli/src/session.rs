@@ -12,6 +12,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Said before the reason for which a device cannot be had.
+const NO_DEVICE: &str = "cannot open the device (`monolens doctor` shows what is there and how to get more; \
+    --device NAME takes a software device too, --backend cpu needs none)";
+
 /// An engine and why it runs where it runs.
 pub struct Session {
     /// The engine.
@@ -34,7 +38,7 @@ pub fn device_line(device: &DeviceInfo) -> String {
 /// When the device is not there or cannot hold the model, or the weights are broken.
 pub fn load(model: Arc<Model>, device: &DeviceArgs, options: EngineOptions, quiet: bool) -> Result<Session> {
     let start = Instant::now();
-    let opened = pollster::block_on(open_backend(&device.choice()))?;
+    let opened = pollster::block_on(open_backend(&device.choice())).context(NO_DEVICE)?;
     log::info!("{} ({})", device_line(opened.backend.device()), opened.reason);
     let options = match device.exact {
         true => EngineOptions { kv_dtype: Some(DType::F32), ..options },

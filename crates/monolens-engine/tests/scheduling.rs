@@ -36,7 +36,7 @@ fn settings(n: usize) -> Settings {
 }
 
 fn engine(options: EngineOptions) -> (Engine, common::scripted::SharedScript) {
-    let (backend, script) = Scripted::new();
+    let (backend, script) = Scripted::open();
     (engine_on(backend, model("mono-v1"), options), script)
 }
 
@@ -297,7 +297,7 @@ fn weights_are_loaded_once_and_only_those_in_use() {
 
 #[test]
 fn the_default_context_shrinks_until_it_fits_the_device() {
-    let (backend, script) = Scripted::new();
+    let (backend, script) = Scripted::open();
     script.borrow_mut().most_kv_slots = Some(5000);
     let mut engine = engine_on(backend, model("mono-v1"), EngineOptions::default());
     assert_eq!(engine.context(), 4096);
@@ -307,7 +307,7 @@ fn the_default_context_shrinks_until_it_fits_the_device() {
 
 #[test]
 fn a_context_that_was_asked_for_and_does_not_fit_is_an_error() {
-    let (backend, script) = Scripted::new();
+    let (backend, script) = Scripted::open();
     script.borrow_mut().most_kv_slots = Some(5000);
     let options = EngineOptions { context: Some(8192), ..EngineOptions::default() };
     let mut go_on = |_: monolens_engine::Progress<'_>| std::ops::ControlFlow::Continue(());

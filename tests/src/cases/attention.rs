@@ -24,7 +24,7 @@ fn heads(d: &mut Draw) -> Heads {
 }
 
 fn layout(d: &Draw) -> QkvLayout {
-    if d.number % 2 == 0 { QkvLayout::Grouped } else { QkvLayout::Concatenated }
+    if d.number.is_multiple_of(2) { QkvLayout::Grouped } else { QkvLayout::Concatenated }
 }
 
 fn finish(mut d: Draw, paged: &Paged, y: ValueId, limit: f64) -> Case {
@@ -78,7 +78,7 @@ fn routed_qkv_rope(number: usize) -> Case {
 fn attention(number: usize) -> Case {
     let mut d = Draw::new("attention", number);
     let heads = heads(&mut d);
-    let most = if number % 2 == 0 { 130 } else { 3 };
+    let most = if number.is_multiple_of(2) { 130 } else { 3 };
     let p = d.paged(&heads, most);
     let q = d.input("q", &[Axis::Rows.into(), heads.query_width().into()]);
     let op = ops::Attention { heads, scale: (heads.size as f32).powf(-0.5) };

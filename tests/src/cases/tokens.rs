@@ -61,7 +61,7 @@ fn sample(number: usize) -> Case {
         .map(|i| {
             let on = |bit: usize| (number >> bit) & 1 == 1;
             SamplingRow {
-                temperature: if (number + i) % 3 == 0 { 0.0 } else { 0.7 },
+                temperature: if (number + i).is_multiple_of(3) { 0.0 } else { 0.7 },
                 top_p: if on(0) { 0.8 } else { 1.0 },
                 penalty: if on(1) { 1.3 } else { 1.0 },
                 top_k: if on(2) { 5 } else { 0 },

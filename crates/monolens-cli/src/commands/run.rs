@@ -16,7 +16,7 @@ use monolens_models::grounding::{Grounded, parse_grounding};
 use monolens_models::prompt::place_frames;
 use serde_json::{Value, json};
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Options of `monolens run`.
 #[derive(Args, Clone, Debug, Default)]
@@ -213,7 +213,7 @@ fn to_json(session: &Session, a: &Answered, question: &str, tiles: usize, ground
 
 /// Draws the boxes; each image gets a file of its own.
 fn draw_boxes(
-    path: &PathBuf,
+    path: &Path,
     photos: &[Photo],
     images: &[Image],
     grounded: &[Grounded],
@@ -229,7 +229,7 @@ fn draw_boxes(
                 boxes: g.boxes.iter().map(|b| b.to_pixels(width, height)).collect(),
             })
             .collect();
-        let file = if i == 0 { path.clone() } else { numbered(path, i + 1) };
+        let file = if i == 0 { path.to_path_buf() } else { numbered(path, i + 1) };
         draw::save(&boxes::draw(&photo.picture(), &labels)?, &file)?;
         if !quiet {
             eprintln!("{count} boxes drawn: {}", file.display());

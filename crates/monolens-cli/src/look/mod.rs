@@ -89,8 +89,10 @@ mod tests {
             img_context: 14,
         };
         let ids = [1, 10, 5, 11, 10, 6, 12, 14, 14, 13, 7, 11, 10, 8, 9, 9];
-        let parts: Vec<_> =
-            segments(&ids, &special, &[7..9], 14).into_iter().map(|s| (s.name, s.tokens)).collect();
+        let parts: Vec<_> = segments(&ids, &special, std::slice::from_ref(&(7..9)), 14)
+            .into_iter()
+            .map(|s| (s.name, s.tokens))
+            .collect();
         let expected = [("system", 4), ("user text", 3), ("image", 2), ("user text", 5), ("answer", 2)];
         assert_eq!(parts, expected.map(|(n, t)| (n.to_owned(), t)));
         assert_eq!(parts.iter().map(|p| p.1).sum::<usize>(), ids.len());

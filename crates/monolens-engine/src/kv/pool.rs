@@ -152,9 +152,8 @@ mod tests {
             assert_eq!(references, self.references, "reference counts");
             let mut state = vec![0; self.capacity()];
             self.free.iter().chain(self.idle.values()).for_each(|&p| state[p as usize] += 1);
-            for page in 0..self.capacity() {
-                let expected = u32::from(self.references[page] == 0);
-                assert_eq!(state[page], expected, "page {page} is either held, free or idle");
+            for (page, (state, references)) in state.into_iter().zip(references).enumerate() {
+                assert_eq!(state, u32::from(references == 0), "page {page} is either held, free or idle");
             }
             assert!(self.free.iter().all(|&p| self.key_of[p as usize].is_none()));
             assert!(self.idle.values().all(|&p| self.key_of[p as usize].is_some()));

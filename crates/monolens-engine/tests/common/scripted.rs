@@ -51,7 +51,7 @@ struct Program {
 }
 
 impl Scripted {
-    pub fn new() -> (Box<dyn Backend>, SharedScript) {
+    pub fn open() -> (Box<dyn Backend>, SharedScript) {
         let script = SharedScript::default();
         (Self::with(Rc::clone(&script)), script)
     }
