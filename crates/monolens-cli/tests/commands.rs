@@ -1,0 +1,155 @@
+//! The commands as a user calls them, on the CPU.
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden")
+}
+
+fn monolens(args: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("monolens").unwrap();
+    command.env_remove("RUST_LOG").args(args);
+    command
+}
+
+fn json(command: &mut Command) -> Value {
+    let output = command.assert().success().get_output().stdout.clone();
+    serde_json::from_slice(&output).unwrap()
+}
+
+#[test]
+fn without_arguments_the_bundled_question_is_answered() {
+    let started = predicate::str::is_match(r"^\[.+\] .+\n").unwrap();
+    let figures = predicate::str::contains("first token after").and(predicate::str::contains("visual of"));
+    monolens(&["--backend", "cpu", "--max-new-tokens", "4"])
+        .assert()
+        .success()
+        .stdout(started)
+        .stderr(figures);
+}
+
+#[test]
+fn an_answer_as_json() {
+    let model = golden().join("mono-v1");
+    let image = golden().join("images/rgb_333x500.png");
+    let mut run = monolens(&["run", "--json", "-p", "What?", "--max-new-tokens", "5", "--max-tiles", "6"]);
+    let answer = json(run.args(["--backend", "cpu"]).arg(&model).arg(&image));
+    assert_eq!(answer["tiles"], 7);
+    assert_eq!(answer["stats"]["visual_tokens"], 7 * 16);
+    assert_eq!(answer["stats"]["tiles_encoded"], 7);
+    assert_eq!(answer["device"]["backend"], "cpu");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_answer() {
+    let model = golden().join("mono-v1");
+    let ask = |seed: &str| {
+        let args =
+            ["run", "--json", "-p", "Hi", "--max-new-tokens", "12", "--temperature", "1.5", "--seed", seed];
+        json(monolens(&args).args(["--backend", "cpu"]).arg(&model))["answer"].clone()
+    };
+    assert_eq!(ask("1"), ask("1"));
+    assert_ne!(ask("1"), ask("2"));
+}
+
+#[test]
+fn pictures_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let images = golden().join("images");
+    let mut run =
+        monolens(&["run", "-p", "What?", "--max-new-tokens", "3", "--max-tiles", "2", "--backend", "cpu"]);
+    run.arg(golden().join("mono-v15"))
+        .arg(images.join("tiny_64x64.png"))
+        .arg(images.join("wide_1024x300.jpg"));
+    run.args(["--layers", "1,3", "--boxes"]).arg(file("boxes.png")).arg("--attention").arg(file("heat.png"));
+    run.assert().success();
+    for name in ["boxes.png", "boxes.2.png", "heat.png", "heat.map.png"] {
+        let picture = image::open(file(name)).unwrap();
+        assert!(picture.width() >= 180 && picture.height() >= 180, "{name}");
+    }
+}
+
+#[test]
+fn frames_of_a_video_are_one_tile_each() {
+    let folder = tempfile::tempdir().unwrap();
+    for i in 0..12 {
+        std::fs::copy(golden().join("images/tiny_64x64.png"), folder.path().join(format!("{i}.png")))
+            .unwrap();
+    }
+    let mut run =
+        monolens(&["run", "--json", "-p", "What happens?", "--max-new-tokens", "1", "--backend", "cpu"]);
+    let answer = json(run.arg(golden().join("mono-v1")).arg("--video").arg(folder.path()));
+    assert_eq!(answer["tiles"], 8);
+    let question = answer["question"].as_str().unwrap();
+    assert!(question.starts_with("Frame1: <image>\nFrame2: <image>\n"), "{question}");
+}
+
+#[test]
+fn a_second_question_does_no_image_work() {
+    let image = golden().join("images/exact_448x448.png");
+    let talk = format!(
+        "/image {}\nWhat is this?\nAnd what colour is it?\n/image nowhere.png\n/reset\n/what\nHello\n/quit\nnever read\n",
+        image.display()
+    );
+    let again = predicate::str::contains("reused, 0 tiles encoded");
+    let told = predicate::str::contains("nowhere.png").and(predicate::str::contains("/what is no command"));
+    let model = golden().join("mono-v1");
+    monolens(&["chat", "--backend", "cpu", "--max-new-tokens", "4"])
+        .arg(model)
+        .write_stdin(talk)
+        .assert()
+        .success()
+        .stderr(again.and(told));
+}
+
+#[test]
+fn a_model_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let dot = folder.path().join("plan.dot");
+    let mut inspect = monolens(&["inspect", "--json", "--dispatches", "--backend", "cpu"]);
+    let model = json(inspect.arg(golden().join("mono-v15")).arg("--dot").arg(&dot));
+    assert_eq!(model["model"], "Mono-InternVL-1.5 (qkvo)");
+    let parts = model["parts"].as_array().unwrap();
+    let sum: u64 = parts.iter().map(|p| p["parameters"].as_u64().unwrap()).sum();
+    assert_eq!(model["parameters"].as_u64().unwrap(), sum);
+    assert!(!model["dispatches"]["decode"].as_array().unwrap().is_empty());
+    assert!(std::fs::read_to_string(dot).unwrap().starts_with("digraph"));
+    let shown =
+        predicate::str::contains("feed-forward, visual experts").and(predicate::str::contains("slot 0"));
+    monolens(&["inspect", "--random", "mono-2b", "--plan", "--backend", "cpu"])
+        .assert()
+        .success()
+        .stdout(shown.and(predicate::str::contains("3,111,35")));
+}
+
+#[test]
+fn the_machine_is_shown() {
+    let found = json(&mut monolens(&["doctor", "--json", "--backend", "cpu"]));
+    assert_eq!(found["choice"]["backend"], "cpu");
+    assert!(found["cpu"]["threads"].as_u64().unwrap() > 0);
+    monolens(&["doctor", "--backend", "cpu"])
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("will use  cpu"));
+}
+
+#[test]
+fn verification_exits_with_1_when_something_is_over() {
+    let brief = ["verify", "--brief", "--backend", "cpu"];
+    monolens(&brief).arg(golden().join("tiny-tokenizer")).assert().code(0);
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["tokenizer.model", "added_tokens.json", "tokenizer_config.json", "special_tokens_map.json"] {
+        std::fs::copy(golden().join("tiny-tokenizer").join(name), folder.path().join(name)).unwrap();
+    }
+    let text = std::fs::read_to_string(golden().join("tiny-tokenizer/golden.json")).unwrap();
+    std::fs::write(folder.path().join("golden.json"), text.replace("328", "329")).unwrap();
+    monolens(&brief).arg(folder.path()).assert().code(1).stdout(predicate::str::contains("NOT verified"));
+    let report =
+        monolens(&["verify", "--json"]).arg(folder.path()).assert().code(1).get_output().stdout.clone();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    assert_eq!(report["passed"], false);
+}
