@@ -4,6 +4,9 @@ use monolens_graph::{Backend, BackendError};
 use std::fmt;
 use std::str::FromStr;
 
+#[cfg(feature = "wgpu")]
+pub use monolens_wgpu::{AdapterReport, adapters};
+
 /// The backend asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum BackendName {
