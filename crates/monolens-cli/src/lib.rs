@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    quieten_mesa();
     let cli = Cli::parse();
     log_to_stderr(cli.verbosity);
     let quiet = cli.verbosity.quiet;
@@ -35,6 +36,16 @@ pub fn main() -> ExitCode {
         Some(Command::Verify(args)) => commands::verify::run(args, quiet),
         Some(Command::Doctor(args)) => commands::doctor::run(args),
     })
+}
+
+/// Mesa's device-select layer prints an error on stderr, for each Vulkan instance, where there is no desktop session. It only
+/// reorders devices, which this command chooses by itself, so it is switched off there.
+fn quieten_mesa() {
+    let set = |name: &str| std::env::var_os(name).is_some();
+    if cfg!(target_os = "linux") && !set("XDG_RUNTIME_DIR") && !set("NODEVICE_SELECT") {
+        // SAFETY: this is the first thing that `main` does, so no other thread reads the environment yet.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
 }
 
 /// Logs of this workspace to stderr; others' from warnings on. `RUST_LOG` overrides.

@@ -229,3 +229,15 @@ fn a_device_that_is_not_there() {
     command.arg("run").arg(model.path()).args(["-p", "x", "--backend", "wgpu", "--device", "no such GPU"]);
     refused(&mut command, &["not available"]);
 }
+
+#[test]
+fn a_picture_that_cannot_or_must_not_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("photo.png");
+    fs::copy(photo(), &image).unwrap();
+    let model = golden().join("mono-v1");
+    refused(ask(&model, &image).arg("--boxes").arg(&image), &["--boxes", "overwritten"]);
+    assert_eq!(fs::read(&image).unwrap(), fs::read(photo()).unwrap(), "the photo is as it was");
+    refused(ask(&model, &image).args(["--attention", "/no/such/out.png"]), &["--attention", "existing folder"]);
+    refused(ask(&model, &image).args(["--boxes", "out.jpg"]), &["--boxes", ".png"]);
+}

@@ -125,6 +125,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> Result<Outcome> {
     if args.boxes.is_some() || args.attention.is_some() {
         ensure!(!photos.is_empty(), "--boxes and --attention draw on an image: expected an image, got none");
     }
+    check_outputs(args)?;
     let model = source.open()?;
     let tiles = match args.video {
         Some(_) => TileOptions::FRAME,
@@ -172,6 +173,27 @@ pub fn run(args: &RunArgs, quiet: bool) -> Result<Outcome> {
         }
     }
     Ok(Outcome::Fine)
+}
+
+/// Pictures can only be written as PNG, into a folder that is there, and never over an image that was asked about:
+/// better said before the model is loaded than after the answer.
+fn check_outputs(args: &RunArgs) -> Result<()> {
+    for (flag, path) in [("--boxes", &args.boxes), ("--attention", &args.attention)] {
+        let Some(path) = path else { continue };
+        let is_png = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
+        ensure!(is_png, "{flag}: expected a file name that ends in .png, got {}", path.display());
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        ensure!(folder.is_dir(), "{flag}: expected an existing folder, got {}", folder.display());
+        let same = |input: &PathBuf| {
+            path.canonicalize().is_ok_and(|out| input.canonicalize().is_ok_and(|i| i == out))
+        };
+        ensure!(
+            !args.paths.iter().any(same),
+            "{flag}: {} is one of the inputs and would be overwritten",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 /// The layers to draw, checked against the model.
