@@ -238,6 +238,9 @@ fn a_picture_that_cannot_or_must_not_be_written() {
     let model = golden().join("mono-v1");
     refused(ask(&model, &image).arg("--boxes").arg(&image), &["--boxes", "overwritten"]);
     assert_eq!(fs::read(&image).unwrap(), fs::read(photo()).unwrap(), "the photo is as it was");
-    refused(ask(&model, &image).args(["--attention", "/no/such/out.png"]), &["--attention", "existing folder"]);
+    refused(
+        ask(&model, &image).args(["--attention", "/no/such/out.png"]),
+        &["--attention", "existing folder"],
+    );
     refused(ask(&model, &image).args(["--boxes", "out.jpg"]), &["--boxes", ".png"]);
 }
