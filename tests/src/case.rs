@@ -87,7 +87,7 @@ impl Draw {
         }
     }
 
-    /// A size among [`SIZES`], at most `most`.
+    /// A size among `SIZES`, at most `most`.
     pub fn size(&mut self, most: usize) -> usize {
         let fitting = SIZES.iter().take_while(|&&s| s <= most).count();
         SIZES[self.rng.random_range(0..fitting)]

@@ -32,7 +32,7 @@ pub struct ChatArgs {
     /// System message instead of the model's own
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
-    /// Keep tags such as <ref> and <box> in answers
+    /// Keep tags such as `<ref>` and `<box>` in answers
     #[arg(long)]
     pub raw: bool,
     /// How tokens are chosen.

@@ -49,7 +49,7 @@ pub struct RunArgs {
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Keep tags such as <ref> and <box> in the answer
+    /// Keep tags such as `<ref>` and `<box>` in the answer
     #[arg(long, help_heading = "Output")]
     pub raw: bool,
     /// One JSON object with answer, boxes and figures instead of a stream
