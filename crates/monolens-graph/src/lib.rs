@@ -30,6 +30,9 @@
 //!   `hidden.{i}` (residual stream before layer i; i = L after the last), `hidden_final_norm`, and `attention_map.{i}`
 //!   ([`ops::AttentionMap`]).
 
+// Shapes are written in brackets, `[rows]`, which rustdoc takes for links.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 pub mod backend;
 pub mod batch;
 mod dtype;
