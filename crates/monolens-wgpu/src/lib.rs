@@ -8,7 +8,7 @@
 //! # }
 //! ```
 //!
-//! **How a plan runs.** [`WgpuBackend`] lowers each node of a plan to launches of kernels ([`ops`], one file an operator);
+//! **How a plan runs.** [`WgpuBackend`] lowers each node of a plan to launches of kernels (`ops`, one file an operator);
 //! a kernel is a permutation of a file in `shaders/` ([`shaders`]) with the buffers it binds. A run writes the inputs
 //! and one uniform buffer with the parameters of all launches, records them and submits; only outputs that were asked
 //! for come back. Nothing is allocated once a program has run.
