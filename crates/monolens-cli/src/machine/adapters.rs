@@ -35,7 +35,7 @@ impl Adapter {
 /// All adapters of this machine.
 #[cfg(feature = "wgpu")]
 pub fn adapters() -> Vec<Adapter> {
-    let found = pollster::block_on(monolens_wgpu::adapters());
+    let found = pollster::block_on(monolens_engine::device::adapters());
     found
         .into_iter()
         .map(|a| Adapter {
