@@ -41,9 +41,9 @@ export const test = base.extend<Fixtures>({
     await rm(profile, { recursive: true, force: true });
   },
 
-  page: async ({ context, site }, use) => {
+  page: async ({ context }, use) => {
     const page = await context.newPage();
-    const problems = watch(page, site);
+    const problems = watch(page);
     await use(page);
     expect(problems, 'uncaught errors, and requests to other origins').toEqual([]);
   },
@@ -62,7 +62,7 @@ export function launch(profile: string, webgpu: boolean): Promise<BrowserContext
 }
 
 /** Notes what must never happen on the page. */
-function watch(page: Page, site: Site): string[] {
+function watch(page: Page): string[] {
   const problems: string[] = [];
   page.on('pageerror', (error) => problems.push(`uncaught: ${error.message}`));
   page.on('request', (request) => {
@@ -73,7 +73,6 @@ function watch(page: Page, site: Site): string[] {
   page.on('console', (message) => {
     if (/Content[- ]Security[- ]Policy/i.test(message.text())) problems.push(message.text());
   });
-  void site;
   return problems;
 }
 
