@@ -8,7 +8,10 @@ import { contentSecurityPolicy } from './csp';
  * the engine's place, to work on the page without Rust; a build never does.
  */
 export default defineConfig(({ command, mode }) => {
-  const fake = { find: 'monolens-wasm', replacement: fileURLToPath(new URL('./tests/fake-engine.ts', import.meta.url)) };
+  const fake = {
+    find: 'monolens-wasm',
+    replacement: fileURLToPath(new URL('./tests/fake-engine.ts', import.meta.url)),
+  };
   return {
     base: './',
     plugins: [contentSecurityPolicy()],

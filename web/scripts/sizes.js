@@ -12,5 +12,7 @@ for (const name of readdirSync(folder).sort()) {
   if (!name.endsWith('.css')) total += bytes;
   process.stdout.write(`${(bytes / 1000).toFixed(1).padStart(8)} kB gzipped  ${name}\n`);
 }
-process.stdout.write(`${(total / 1000).toFixed(1).padStart(8)} kB gzipped  wasm and JavaScript (limit ${LIMIT / 1000} kB)\n`);
+process.stdout.write(
+  `${(total / 1000).toFixed(1).padStart(8)} kB gzipped  wasm and JavaScript (limit ${LIMIT / 1000} kB)\n`,
+);
 if (total > LIMIT) process.exit(1);

@@ -89,7 +89,9 @@ export class FakeEngine implements WasmEngine {
     const reusedTokens = messages.length > 2 ? 64 : 0;
     const text = `You asked: *${last?.text}*. There are **${last?.images.length} pictures**.\n\n- one\n- two\n\n\`\`\`js\nlet x = 1;\n\`\`\`\n`;
     const pieces = text.match(/\s*\S+|\s+$/g) ?? [];
-    const tokens = pieces.slice(0, settings.maxNewTokens ?? 100).map((piece, i): AnswerEvent => ({ type: 'token', id: i, text: piece }));
+    const tokens = pieces
+      .slice(0, settings.maxNewTokens ?? 100)
+      .map((piece, i): AnswerEvent => ({ type: 'token', id: i, text: piece }));
     const events: AnswerEvent[] = [
       { type: 'started', promptTokens, visualTokens: 112, reusedTokens, tilesToEncode: 7 },
       { type: 'prefill', done: 64, total: promptTokens - reusedTokens },

@@ -38,7 +38,9 @@ export async function toWire(messages: readonly Message[], signal?: AbortSignal)
 async function wireMessage({ role, content }: Message, signal: AbortSignal | undefined): Promise<WireMessage> {
   if (!['system', 'user', 'assistant'].includes(role)) throw new MonolensError('bad-request', `no role "${role}"`);
   if (typeof content === 'string') return { role, text: content, images: [] };
-  const images = await Promise.all(content.filter((part) => part.type !== 'text').map((part) => wireImage(part, signal)));
+  const images = await Promise.all(
+    content.filter((part) => part.type !== 'text').map((part) => wireImage(part, signal)),
+  );
   return { role, text: textOf(content, images.length), images };
 }
 
@@ -57,8 +59,10 @@ async function wireImage(part: ImageUrlPart | ImagePart, signal: AbortSignal | u
     const image = part.image instanceof Blob ? part.image : await encoded(part.image);
     return { image, maxTiles: part.maxTiles };
   }
-  if (part.type !== 'image_url') throw new MonolensError('bad-request', `no content of type "${(part as Message).role}"`);
-  const { url, detail } = typeof part.image_url === 'string' ? { url: part.image_url, detail: undefined } : part.image_url;
+  if (part.type !== 'image_url')
+    throw new MonolensError('bad-request', `no content of type "${(part as Message).role}"`);
+  const { url, detail } =
+    typeof part.image_url === 'string' ? { url: part.image_url, detail: undefined } : part.image_url;
   return { image: await fetched(String(url), signal), maxTiles: detail === 'low' ? 1 : undefined };
 }
 

@@ -88,7 +88,11 @@ export class App {
     this.#showAll();
     void this.#examples.load();
     if (remembered?.startsWith('folder:') && !this.params.model) {
-      notify('folder', 'info', `Last time the model came from the folder "${remembered.slice('folder:'.length)}". Choose it again under Model.`);
+      notify(
+        'folder',
+        'info',
+        `Last time the model came from the folder "${remembered.slice('folder:'.length)}". Choose it again under Model.`,
+      );
       remembered = undefined;
     }
     await this.#session.load(this.params.model ?? remembered ?? BUNDLED);

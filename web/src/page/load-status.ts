@@ -32,7 +32,9 @@ export class LoadStatus {
       this.#bar.max = total;
       this.#bar.value = done;
     }
-    this.#detail.textContent = [what(progress), count(progress), this.#rate(progress)].filter((s) => s !== '').join(' · ');
+    this.#detail.textContent = [what(progress), count(progress), this.#rate(progress)]
+      .filter((s) => s !== '')
+      .join(' · ');
   }
 
   done(): void {

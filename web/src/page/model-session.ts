@@ -101,7 +101,11 @@ export class ModelSession {
 
   #tellStorage({ caching, repaired, downloaded }: SourceProgress): void {
     if (repaired > 0) {
-      notify('repaired', 'warning', `${plural(repaired, 'stored piece')} of the model had been damaged and was fetched again.`);
+      notify(
+        'repaired',
+        'warning',
+        `${plural(repaired, 'stored piece')} of the model had been damaged and was fetched again.`,
+      );
     }
     // Where nothing was downloaded nothing had to be stored.
     if (downloaded === 0 || caching === 'on') return;
@@ -134,7 +138,9 @@ export class ModelSession {
       }
     } catch (error) {
       if (this.model !== model) return;
-      state = { text: codeOf(error) === 'not-found' ? 'not on this server' : `could not be run: ${explain(error).detail}` };
+      state = {
+        text: codeOf(error) === 'not-found' ? 'not on this server' : `could not be run: ${explain(error).detail}`,
+      };
     }
     if (this.model === model) this.host.selfTest(state);
   }
@@ -155,7 +161,11 @@ export class ModelSession {
 
 function nameOf(source: ModelSource): string {
   if (typeof source === 'string' || source instanceof URL) {
-    const parts = String(source).split(/[?#]/)[0]?.split('/').filter((part) => part !== '') ?? [];
+    const parts =
+      String(source)
+        .split(/[?#]/)[0]
+        ?.split('/')
+        .filter((part) => part !== '') ?? [];
     const at = parts.indexOf('resolve');
     return (at > 0 ? parts[at - 1] : parts.at(-1)) ?? String(source);
   }

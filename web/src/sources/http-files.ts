@@ -48,7 +48,6 @@ interface RemoteFile {
 type Bytes = Uint8Array<ArrayBuffer>;
 
 export class HttpFiles implements ModelFiles {
-
   #manifest: Promise<Manifest | undefined> | undefined;
   #files = new Map<string, Promise<RemoteFile | undefined>>();
   /** By `file/chunk`, the least recently used first. */
@@ -233,7 +232,10 @@ export class HttpFiles implements ModelFiles {
     const again = await this.#download(file, index, key, 'reload');
     if (!(await this.#matches(file, index, again))) {
       const at = index * this.#chunkBytes;
-      throw new MonolensError('corrupt', `${this.folder}${file.name}: the bytes from ${at} on are not the published ones`);
+      throw new MonolensError(
+        'corrupt',
+        `${this.folder}${file.name}: the bytes from ${at} on are not the published ones`,
+      );
     }
     await this.#keep(file, index, again);
     return again;
@@ -334,7 +336,10 @@ export class HttpFiles implements ModelFiles {
   #hold(file: RemoteFile, index: number, bytes: Bytes): void {
     this.#unstoredBytes += bytes.length;
     if (this.#unstoredBytes > MOST_IN_MEMORY) {
-      throw new MonolensError('no-ranges', `${this.folder}${file.name}: the server sends whole files only, and this is a large one`);
+      throw new MonolensError(
+        'no-ranges',
+        `${this.folder}${file.name}: the server sends whole files only, and this is a large one`,
+      );
     }
     this.#unstored.set(`${file.name}/${index}`, bytes);
   }

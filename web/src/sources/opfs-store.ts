@@ -111,7 +111,8 @@ export class OpfsStore implements ChunkStore {
     const prefix = `${encodeURIComponent(file)}.`;
     const doomed: string[] = [];
     for await (const entry of this.folder.values()) {
-      if (entry.name.startsWith(prefix) && /^(json|\d+)$/.test(entry.name.slice(prefix.length))) doomed.push(entry.name);
+      if (entry.name.startsWith(prefix) && /^(json|\d+)$/.test(entry.name.slice(prefix.length)))
+        doomed.push(entry.name);
     }
     for (const name of doomed) await this.folder.removeEntry(name);
   }

@@ -26,7 +26,10 @@ const TEXTS: Record<ErrorCode, [title: string, advice: string]> = {
     'These files are no model that this page knows.',
     'It runs Mono-InternVL and InternVL-1.5 in the Hugging Face layout: config.json, tokenizer.model and *.safetensors in one folder.',
   ],
-  'bad-image': ['This picture cannot be read.', 'Use PNG, JPEG, WebP, AVIF, GIF, BMP or TIFF. The file may be damaged.'],
+  'bad-image': [
+    'This picture cannot be read.',
+    'Use PNG, JPEG, WebP, AVIF, GIF, BMP or TIFF. The file may be damaged.',
+  ],
   'bad-request': ['The model cannot take this request.', 'Change the question or the settings and try again.'],
   'context-full': [
     'The conversation is longer than the model can remember.',
@@ -34,10 +37,13 @@ const TEXTS: Record<ErrorCode, [title: string, advice: string]> = {
   ],
   cancelled: ['Cancelled.', 'Nothing was changed.'],
   'read-failed': [
-    "A file of the model could not be read.",
+    'A file of the model could not be read.',
     'If it is a folder on this computer, it may have been changed or removed: choose it again.',
   ],
-  internal: ['Something in the engine failed.', 'Load the model again (Model), or reload the page. The conversation is kept.'],
+  internal: [
+    'Something in the engine failed.',
+    'Load the model again (Model), or reload the page. The conversation is kept.',
+  ],
   network: [
     'The network failed, also after several tries.',
     'Check the connection and try again: what has been downloaded is kept, and the download goes on from there.',

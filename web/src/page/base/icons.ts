@@ -12,7 +12,8 @@ const PATHS = {
   inside: 'M2.5 12S6 5.5 12 5.5 21.5 12 21.5 12 18 18.5 12 18.5 2.5 12 2.5 12zM12 15a3 3 0 1 0 0-6 3 3 0 0 0 0 6z',
   plus: 'M12 5v14M5 12h14',
   close: 'M6 6l12 12M18 6L6 18',
-  settings: 'M4 7h9M17 7h3M4 17h3M11 17h9M15 9.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM9 19.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5z',
+  settings:
+    'M4 7h9M17 7h3M4 17h3M11 17h9M15 9.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM9 19.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5z',
   theme: 'M12 20a8 8 0 1 0 0-16zM12 4v16a8 8 0 0 1 0-16',
   chip: 'M7 7h10v10H7zM10 3v4M14 3v4M10 17v4M14 17v4M3 10h4M3 14h4M17 10h4M17 14h4',
   folder: 'M3 6h7l2 2.5h9V19H3z',
@@ -35,7 +36,12 @@ export function iconButton(name: IconName, label: string, onClick: () => void, e
 }
 
 /** A button with an icon and text. */
-export function textButton(name: IconName | undefined, label: string, onClick: () => void, extra = ''): HTMLButtonElement {
+export function textButton(
+  name: IconName | undefined,
+  label: string,
+  onClick: () => void,
+  extra = '',
+): HTMLButtonElement {
   return h(
     'button',
     { class: `button ${extra}`.trim(), attrs: { type: 'button' }, on: { click: onClick } },

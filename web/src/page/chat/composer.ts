@@ -17,7 +17,13 @@ export class Composer {
   #form = byId('composer');
   #attachments = h('div', { class: 'pictures', attrs: { role: 'group', 'aria-label': 'Pictures to send' } });
   #field = h('textarea', {
-    attrs: { rows: 1, id: 'question', placeholder: 'Ask about a picture', 'aria-label': 'Question', enterkeyhint: 'send' },
+    attrs: {
+      rows: 1,
+      id: 'question',
+      placeholder: 'Ask about a picture',
+      'aria-label': 'Question',
+      enterkeyhint: 'send',
+    },
   });
   #send: HTMLButtonElement;
   #stop: HTMLButtonElement;
@@ -30,7 +36,9 @@ export class Composer {
     this.#send = h('button', { class: 'icon-button round primary', attrs }, icon('send'));
     this.#stop = iconButton('stop', 'Stop', () => actions.stop(), 'round primary');
     this.#stop.title = 'Stop (Esc)';
-    const files = h('input', { attrs: { type: 'file', accept: 'image/*,.avif,.tif,.tiff', multiple: true, hidden: true, tabindex: -1 } });
+    const files = h('input', {
+      attrs: { type: 'file', accept: 'image/*,.avif,.tif,.tiff', multiple: true, hidden: true, tabindex: -1 },
+    });
     files.setAttribute('aria-label', 'Picture files');
     files.addEventListener('change', () => {
       const chosen = [...(files.files ?? [])];

@@ -45,7 +45,9 @@ export class Examples {
   show(turns: Turn[], enabled: boolean): void {
     this.#enabled = enabled;
     const questions = turns.filter((turn) => turn.role === 'user');
-    const entry = questions.map(({ pictures: [picture] }) => picture && this.#origin.get(picture.id)).findLast((e) => e);
+    const entry = questions
+      .map(({ pictures: [picture] }) => picture && this.#origin.get(picture.id))
+      .findLast((e) => e);
     const asked = new Set(questions.map(({ text }) => text));
     const open = enabled ? (entry?.follow_up ?? []).filter((question) => !asked.has(question)) : [];
     this.#followUps.replaceChildren(

@@ -80,7 +80,9 @@ class Renderer {
 
   #list(list: Tokens.List): Node {
     const items = list.items.map((item) => {
-      const box = item.task ? h('input', { attrs: { type: 'checkbox', disabled: true, checked: item.checked } }) : undefined;
+      const box = item.task
+        ? h('input', { attrs: { type: 'checkbox', disabled: true, checked: item.checked } })
+        : undefined;
       return h('li', {}, box, ...this.blocks(item.tokens));
     });
     if (!list.ordered) return h('ul', {}, ...items);
@@ -92,7 +94,11 @@ class Renderer {
       h('tr', {}, ...cells.map((cell) => h(tag, {}, ...this.#inline(cell.tokens))));
     const head = h('thead', {}, row(table.header, 'th'));
     const body = h('tbody', {}, ...table.rows.map((cells) => row(cells, 'td')));
-    return h('div', { class: 'table', attrs: { tabindex: 0, role: 'group', 'aria-label': 'Table' } }, h('table', {}, head, body));
+    return h(
+      'div',
+      { class: 'table', attrs: { tabindex: 0, role: 'group', 'aria-label': 'Table' } },
+      h('table', {}, head, body),
+    );
   }
 
   #inline(tokens: Token[]): Node[] {

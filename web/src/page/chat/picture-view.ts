@@ -1,7 +1,7 @@
 import type { ImageInfo } from '../../lib';
 import { h, svg } from '../base/dom';
-import { iconButton } from '../base/icons';
 import { plural } from '../base/format';
+import { iconButton } from '../base/icons';
 import type { Picture } from './picture';
 
 /** A thumbnail with the tile grid over it, as the model cuts the picture. */
@@ -27,7 +27,12 @@ export function tileGrid({ columns, rows }: ImageInfo): SVGSVGElement {
   const lines: SVGElement[] = [];
   for (let x = 1; x < columns; x++) lines.push(svg('line', { x1: x, x2: x, y1: 0, y2: rows }));
   for (let y = 1; y < rows; y++) lines.push(svg('line', { x1: 0, x2: columns, y1: y, y2: y }));
-  const attrs = { class: 'tile-grid', viewBox: `0 0 ${columns} ${rows}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' };
+  const attrs = {
+    class: 'tile-grid',
+    viewBox: `0 0 ${columns} ${rows}`,
+    preserveAspectRatio: 'none',
+    'aria-hidden': 'true',
+  };
   return svg('svg', attrs, ...lines);
 }
 

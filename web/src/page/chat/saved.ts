@@ -65,14 +65,14 @@ export class Saved {
     const transaction = database.transaction([STATE, PICTURES], 'readwrite');
     const pictures = transaction.objectStore(PICTURES);
     const kept = new Set(await done(pictures.getAllKeys()));
-    const used = new Map(turns.flatMap((turn) => (turn.role === 'user' ? turn.pictures : [])).map((p) => [p.id, p.blob]));
+    const used = new Map(
+      turns.flatMap((turn) => (turn.role === 'user' ? turn.pictures : [])).map((p) => [p.id, p.blob]),
+    );
     for (const [id, blob] of used) if (!kept.has(id)) pictures.put(blob, id);
     for (const id of kept) if (!used.has(String(id))) pictures.delete(id);
     const saved = turns.map(
       (turn): SavedTurn =>
-        turn.role === 'user'
-          ? { ...turn, pictures: turn.pictures.map(({ id, name }) => ({ id, name })) }
-          : turn,
+        turn.role === 'user' ? { ...turn, pictures: turn.pictures.map(({ id, name }) => ({ id, name })) } : turn,
     );
     const state: SavedState = { version: 1, turns: saved, settings, model };
     transaction.objectStore(STATE).put(state, KEY);

@@ -17,6 +17,8 @@ export class Transcript {
       const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
       this.#following = scrollHeight - scrollTop - clientHeight < FOLLOW;
     });
+    // Pictures get their height when they are decoded, after they were added.
+    new ResizeObserver(() => this.follow()).observe(this.#list);
   }
 
   /** Shows `turns` and nothing else. */

@@ -12,14 +12,21 @@ type FolderPicker = { showDirectoryPicker?(): Promise<FileSystemDirectoryHandle>
 export class ModelDialog {
   #dialog: HTMLDialogElement;
   #url = h('input', {
-    attrs: { id: 'model-url', type: 'url', required: true, placeholder: 'https://huggingface.co/OpenGVLab/Mono-InternVL-2B' },
+    attrs: {
+      id: 'model-url',
+      type: 'url',
+      required: true,
+      placeholder: 'https://huggingface.co/OpenGVLab/Mono-InternVL-2B',
+    },
   });
   #backend = h('select', { attrs: { id: 'model-backend' } });
   #stored = h('div', { class: 'stored', attrs: { 'aria-live': 'polite' } });
   #files: HTMLInputElement;
 
   constructor(private readonly onChoose: (source: ModelSource, backend: BackendName) => void) {
-    this.#files = h('input', { attrs: { type: 'file', multiple: true, webkitdirectory: true, hidden: true, tabindex: -1 } });
+    this.#files = h('input', {
+      attrs: { type: 'file', multiple: true, webkitdirectory: true, hidden: true, tabindex: -1 },
+    });
     this.#files.setAttribute('aria-label', 'Files of a model');
     this.#files.addEventListener('change', () => {
       // The list empties with the field, so the files are taken out of it first.
@@ -48,8 +55,17 @@ export class ModelDialog {
     this.#dialog = makeDialog(
       'model',
       'Model',
-      section('Bundled', 'A small demonstration model (16 MB). It names drawn things, often wrongly.', textButton('box', 'Use mono-tiny', () => this.#choose(BUNDLED))),
-      section('From this computer', 'A folder with config.json, tokenizer.model and *.safetensors. It is read in slices; nothing is uploaded. You can also drop it on the page.', textButton('folder', 'Choose a folder', () => void this.#pickFolder()), this.#files),
+      section(
+        'Bundled',
+        'A small demonstration model (16 MB). It names drawn things, often wrongly.',
+        textButton('box', 'Use mono-tiny', () => this.#choose(BUNDLED)),
+      ),
+      section(
+        'From this computer',
+        'A folder with config.json, tokenizer.model and *.safetensors. It is read in slices; nothing is uploaded. You can also drop it on the page.',
+        textButton('folder', 'Choose a folder', () => void this.#pickFolder()),
+        this.#files,
+      ),
       section('From the web', 'Read in parts and kept in this browser, so that it is downloaded once.', form),
       h('div', { class: 'field' }, h('label', { text: 'Run on', attrs: { for: 'model-backend' } }), this.#backend),
       h('section', {}, h('h3', { text: 'Stored in this browser' }), this.#stored),
@@ -99,7 +115,11 @@ export class ModelDialog {
       return h('li', {}, use, h('span', { class: 'size', text: bytes(size) }), button);
     });
     const total = models.reduce((sum, model) => sum + model.bytes, 0);
-    const all = h('div', { class: 'row' }, textButton('close', `Free all (${bytes(total)})`, () => void free()));
+    const all = h(
+      'div',
+      { class: 'row' },
+      textButton('close', `Free all (${bytes(total)})`, () => void free()),
+    );
     this.#stored.replaceChildren(h('ul', {}, ...items), all);
   }
 }

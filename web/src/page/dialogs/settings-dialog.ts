@@ -1,7 +1,7 @@
+import type { ModelInfo } from '../../lib';
 import { h } from '../base/dom';
 import { textButton } from '../base/icons';
 import { NO_SETTINGS, type PageSettings } from '../base/settings';
-import type { ModelInfo } from '../../lib';
 import { makeDialog } from './dialog';
 
 type NumberName = 'temperature' | 'topP' | 'topK' | 'repetitionPenalty' | 'maxNewTokens' | 'seed' | 'maxTiles';

@@ -1,10 +1,10 @@
 import type { Attention } from '../../lib';
 import { h } from '../base/dom';
 import { explain } from '../base/explain';
+import { Latest } from '../base/latest';
 import type { AnswerTurn } from '../chat/conversation';
 import type { Picture } from '../chat/picture';
 import { heatOf, paint, shareOf } from './heat';
-import { Latest } from '../base/latest';
 import { tokensOf, type Word, wordsOf } from './words';
 
 /** Long answers have more words than anybody would step through. */
@@ -56,7 +56,8 @@ export class AttentionView {
     this.#word = undefined;
     this.#drawPictures();
     this.#listWords();
-    const none = pictures.length === 0 ? 'There is no picture in this conversation yet.' : 'Point at a word of the answer.';
+    const none =
+      pictures.length === 0 ? 'There is no picture in this conversation yet.' : 'Point at a word of the answer.';
     this.#status.textContent = answer?.status === 'running' ? 'The answer is still coming.' : none;
   }
 
@@ -104,7 +105,12 @@ export class AttentionView {
   #drawPictures(): void {
     const figures = this.#pictures.map((picture) => {
       const image = h('img', { attrs: { src: picture.url, alt: picture.name, decoding: 'async' } });
-      return h('div', { class: 'map', attrs: { hidden: true } }, image, h('canvas', { attrs: { 'aria-hidden': 'true' } }));
+      return h(
+        'div',
+        { class: 'map', attrs: { hidden: true } },
+        image,
+        h('canvas', { attrs: { 'aria-hidden': 'true' } }),
+      );
     });
     this.#maps.replaceChildren(...figures);
     // Until a word is chosen the newest picture stands for all.

@@ -4,7 +4,11 @@ import type { Attention } from '../../lib';
 type AttentionImage = Attention['images'][number];
 
 /** One layer's map, or the mean of all (`layer` undefined), scaled so that its largest value is 1. */
-export function heatOf({ columns, rows, values }: AttentionImage, layers: number, layer: number | undefined): Float32Array {
+export function heatOf(
+  { columns, rows, values }: AttentionImage,
+  layers: number,
+  layer: number | undefined,
+): Float32Array {
   const size = columns * rows;
   const heat = new Float32Array(size);
   const from = layer ?? 0;

@@ -45,14 +45,18 @@ export class Inspector {
     );
     this.#toggle.addEventListener('click', () => this.open(this.#panel.hasAttribute('hidden')));
     byId('inspector-close').addEventListener('click', () => this.open(false));
-    this.#set(matchMedia(WIDE).matches && localStorageGet(KEY) !== 'closed');
+    const wide = matchMedia(WIDE);
+    const whereThereIsRoom = () => this.#set(wide.matches && localStorageGet(KEY) !== 'closed');
+    wide.addEventListener('change', whereThereIsRoom);
+    whereThereIsRoom();
     this.refresh();
   }
 
   /** Opens or closes the panel, as the visitor asked. */
   open(open: boolean): void {
     this.#set(open);
-    localStorageSet(KEY, open ? 'open' : 'closed');
+    // On a small screen the panel is in the way more often than not, so opening it there says nothing for the next visit.
+    if (matchMedia(WIDE).matches) localStorageSet(KEY, open ? 'open' : 'closed');
     if (open) byId('inspector-title').focus();
     else this.#toggle.focus();
   }

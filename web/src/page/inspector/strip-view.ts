@@ -23,12 +23,15 @@ export function stripView({ segments, reusedTokens, tokens }: AnswerTurn): HTMLE
   }
   const lane = (index: number) => index * (LANE + GAP);
   if (reusedTokens > 0) {
-    for (const i of [1, 2]) shapes.push(rect('reused', 0, reusedTokens, lane(i), `Reused: ${plural(reusedTokens, 'token')}`));
+    for (const i of [1, 2])
+      shapes.push(rect('reused', 0, reusedTokens, lane(i), `Reused: ${plural(reusedTokens, 'token')}`));
   }
   for (const { from, to, text, visual } of blocks) {
     const where = `tokens ${integer(from)} to ${integer(to - 1)}`;
     shapes.push(rect(text > 0 ? 'ran text' : 'exited', from, to, lane(1), `Text experts, ${where}: ${rows(text)}`));
-    shapes.push(rect(visual > 0 ? 'ran visual' : 'exited', from, to, lane(2), `Visual experts, ${where}: ${rows(visual)}`));
+    shapes.push(
+      rect(visual > 0 ? 'ran visual' : 'exited', from, to, lane(2), `Visual experts, ${where}: ${rows(visual)}`),
+    );
   }
   const summary =
     all === 0
@@ -48,7 +51,13 @@ export function stripView({ segments, reusedTokens, tokens }: AnswerTurn): HTMLE
   );
   const lanes = ['Tokens', 'Text experts', 'Visual experts'].map((name) => h('span', { text: name }));
   const names = h('div', { class: 'strip-names', attrs: { 'aria-hidden': 'true' } }, ...lanes);
-  return h('div', {}, h('div', { class: 'strip-row' }, names, drawing), legend(), h('p', { class: 'hint', text: summary }));
+  return h(
+    'div',
+    {},
+    h('div', { class: 'strip-row' }, names, drawing),
+    legend(),
+    h('p', { class: 'hint', text: summary }),
+  );
 }
 
 function rect(kind: string, from: number, to: number, y: number, title: string): SVGElement {
