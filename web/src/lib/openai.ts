@@ -60,7 +60,7 @@ async function wireImage(part: ImageUrlPart | ImagePart, signal: AbortSignal | u
     return { image, maxTiles: part.maxTiles };
   }
   if (part.type !== 'image_url')
-    throw new MonolensError('bad-request', `no content of type "${(part as Message).role}"`);
+    throw new MonolensError('bad-request', `no content of type "${(part as { type: string }).type}"`);
   const { url, detail } =
     typeof part.image_url === 'string' ? { url: part.image_url, detail: undefined } : part.image_url;
   return { image: await fetched(String(url), signal), maxTiles: detail === 'low' ? 1 : undefined };
