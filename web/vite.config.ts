@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
-import { wasmAlias } from './build-wasm-alias';
-import { contentSecurityPolicy } from './csp';
+import { contentSecurityPolicy } from './build/csp.ts';
+import { wasmAlias } from './build/wasm-alias.ts';
 
 /**
  * The page: a static folder with relative paths, for any host. `npm run dev -- --mode fake` puts the tests' fake engine in

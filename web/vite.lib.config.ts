@@ -1,5 +1,6 @@
 import { defineConfig } from 'vite';
-import { wasmAlias } from './build-wasm-alias';
+import { wasmAlias } from './build/wasm-alias.ts';
+import { plainWorkerUrl } from './build/worker-url.ts';
 
 /**
  * The npm package. Not Vite's library mode, which would inline the wasm file and the worker as base64: they stay files
@@ -8,6 +9,8 @@ import { wasmAlias } from './build-wasm-alias';
 export default defineConfig({
   base: './',
   publicDir: false,
+  plugins: [plainWorkerUrl()],
+
   resolve: { alias: [wasmAlias()] },
   worker: { format: 'es' },
   build: {

@@ -15,7 +15,7 @@ describe('Markdown', () => {
     view.update(
       '# Title\n\nSome *em*, **strong** and `code`.\n\n1. one\n2. two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n> quote\n\n---\n',
     );
-    expect(root.querySelector('h4')?.textContent).toBe('Title');
+    expect(root.querySelector('h3')?.textContent).toBe('Title');
     expect(root.querySelector('em')?.textContent).toBe('em');
     expect(root.querySelector('strong')?.textContent).toBe('strong');
     expect(root.querySelector('p code')?.textContent).toBe('code');
@@ -63,7 +63,7 @@ describe('hostile text', () => {
         'button',
         'svg',
         'path',
-        'h4',
+        'h3',
         'ul',
         'li',
         'table',

@@ -77,6 +77,9 @@ export class Monolens extends EventTarget {
     const { onProgress, signal, cache = true } = options;
     const wire = wireSource(source, cache);
     const model = new Monolens(wire.kind === 'page' ? (source as ModelFiles) : undefined);
+    // Not only passed on: a worker that is busy would hear of it late.
+    const abort = () => model.dispose();
+    signal?.addEventListener('abort', abort, { once: true });
     const progress: Progress = { stage: 'files', done: 0, total: 0, name: '' };
     const onEvent = (event: LoadEvent) => {
       if (event.from === 'engine') Object.assign(progress, event.progress);
@@ -90,6 +93,8 @@ export class Monolens extends EventTarget {
     } catch (error) {
       model.dispose();
       throw error;
+    } finally {
+      signal?.removeEventListener('abort', abort);
     }
   }
 

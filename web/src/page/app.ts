@@ -21,12 +21,16 @@ import { SettingsDialog } from './dialogs/settings-dialog';
 import { Inspector } from './inspector/inspector';
 import { ModelSession } from './model-session';
 
+/** Milliseconds between two savings of an answer that is still coming. */
+const SAVE_EVERY = 2000;
+
 export class App {
   #conversation = new Conversation();
   #settings: PageSettings = { ...NO_SETTINGS };
   #saved = new Saved();
   #saving = new Latest();
   #announcer = new Announcer();
+  #lastSave = 0;
   #running: { answer: Answer; turn: AnswerTurn } | undefined;
   #session: ModelSession;
   #transcript: Transcript;
@@ -186,6 +190,7 @@ export class App {
       this.#transcript.view(turn)?.update();
       this.#transcript.follow();
       this.#announcer.stream(turn.text, false);
+      if (performance.now() - this.#lastSave > SAVE_EVERY) this.#save();
     });
     const onEvent = (event: ChatEvent) => {
       this.#take(turn, event);
@@ -297,6 +302,17 @@ export class App {
 
   #save(): void {
     const state = { turns: this.#conversation.turns, settings: this.#settings, model: this.#session?.remembered };
-    this.#saving.run(() => this.#saved.save(state));
+    this.#lastSave = performance.now();
+    this.#saving.run(async () => {
+      try {
+        await this.#saved.save(state);
+      } catch {
+        notify(
+          'saving',
+          'info',
+          'The conversation could not be kept for the next visit: the browser gives no room for it.',
+        );
+      }
+    });
   }
 }

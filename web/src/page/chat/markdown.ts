@@ -58,7 +58,7 @@ class Renderer {
         return [];
       case 'heading':
         // The page's own headings come first; an answer's are below them.
-        return [h(`h${Math.min(token.depth + 3, 6)}` as 'h4', {}, ...this.#inline(token.tokens))];
+        return [h(`h${Math.min(token.depth + 2, 6)}` as 'h3', {}, ...this.#inline(token.tokens))];
       case 'paragraph':
         return [h('p', {}, ...this.#inline(token.tokens))];
       case 'blockquote':
