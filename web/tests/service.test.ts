@@ -114,6 +114,15 @@ describe('answering', () => {
     expect(events.filter((event) => event.type === 'token').length).toBeGreaterThan(5);
   });
 
+  it('tells the places of a picture that is there twice apart', async () => {
+    const events: ChatEvent[] = [];
+    const twice = [question('a', picture(5), picture(6)), question('b', picture(5))];
+    await ask(twice, undefined, (event) => events.push(event));
+    const [submitted] = events;
+    const places = submitted?.type === 'submitted' ? submitted.segments.flatMap(({ image }) => image ?? []) : [];
+    expect(places).toEqual([0, 1, 2]);
+  });
+
   it('decodes a picture once, whatever comes between', async () => {
     await page.call('prepare', picture(5));
     await ask([question('a', picture(5))]);

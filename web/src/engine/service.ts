@@ -85,11 +85,12 @@ export class Service {
   async #chat({ messages, settings }: ChatParams, { signal, emit }: CallContext<ChatEvent>): Promise<Finished> {
     const loaded = this.#get();
     const { engine } = loaded;
-    const { chat, ordinal } = await this.#named(loaded, messages);
+    const { chat, ids } = await this.#named(loaded, messages);
     const { request, segments } = engine.submit(chat, settings);
+    const place = placesOf(ids);
     emit({
       type: 'submitted',
-      segments: segments.map((s) => (s.image === undefined ? s : { ...s, image: ordinal(s.image) })),
+      segments: segments.map((s) => (s.image === undefined ? s : { ...s, image: place(s.image) })),
     });
     const stop = () => engine.stop(request);
     if (signal.aborted) stop();
@@ -101,8 +102,6 @@ export class Service {
         if (!event) break;
         if (event.type === 'finished') finished = event;
         else emit(event);
-        // The engine may compute without ever leaving this task; a message to stop it has to get in.
-        await breathe();
       }
     } catch (error) {
       engine.stop(request);
@@ -116,16 +115,14 @@ export class Service {
 
   async #attention({ messages, answerIds, from, to }: AttentionParams): Promise<Attention> {
     const loaded = this.#get();
-    const { chat, ordinal } = await this.#named(loaded, messages);
+    const { chat, ids } = await this.#named(loaded, messages);
     const attention = await this.#recovering(loaded, () => loaded.engine.attention(chat, answerIds, from, to));
-    return { ...attention, images: attention.images.map((image) => ({ ...image, image: ordinal(image.image) })) };
+    const place = placesOf(ids);
+    return { ...attention, images: attention.images.map((image) => ({ ...image, image: place(image.image) })) };
   }
 
-  /** Messages with the engine's images, and the way back from an engine's image to its place in the request. */
-  async #named(
-    loaded: Loaded,
-    messages: WireMessage[],
-  ): Promise<{ chat: ChatMessage[]; ordinal: (id: number) => number }> {
+  /** Messages with the engine's images, and those images in order. */
+  async #named(loaded: Loaded, messages: WireMessage[]): Promise<{ chat: ChatMessage[]; ids: number[] }> {
     const infos = await loaded.images.addAll(messages.flatMap((message) => message.images));
     const ids = infos.map((info) => info.id);
     let at = 0;
@@ -134,7 +131,7 @@ export class Service {
       at += images.length;
       return { role, text, images: own };
     });
-    return { chat, ordinal: (id) => ids.indexOf(id) };
+    return { chat, ids };
   }
 
   /** Does `work`; where the device is lost meanwhile, opens it anew and goes on. */
@@ -191,14 +188,13 @@ function throttled<T>(tell: (value: T) => void): (value: T) => void {
   };
 }
 
-/** Lets the messages in that have come. `setTimeout` would wait 4 ms each time. */
-function breathe(): Promise<void> {
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(undefined);
-  });
+/** From an engine's image to its place in the request. A picture that is there twice is named twice, in order. */
+function placesOf(ids: number[]): (id: number) => number {
+  const next = new Map<number, number>();
+  return (id) => {
+    const found = ids.indexOf(id, next.get(id) ?? 0);
+    const place = found < 0 ? ids.lastIndexOf(id) : found;
+    next.set(id, place + 1);
+    return place;
+  };
 }
