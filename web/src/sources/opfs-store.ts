@@ -34,10 +34,7 @@ export async function openModels(): Promise<FileSystemDirectoryHandle | undefine
 /** The store of the model at `url`. */
 export async function openStore(models: FileSystemDirectoryHandle, url: string): Promise<OpfsStore> {
   const key = (await sha256(new TextEncoder().encode(url))).slice(0, 32);
-  const folder = await models.getDirectoryHandle(key, { create: true });
-  const store = new OpfsStore(folder);
-  await store.write(ABOUT, new TextEncoder().encode(JSON.stringify({ url })));
-  return store;
+  return new OpfsStore(models, key, url);
 }
 
 export async function listModels(models: FileSystemDirectoryHandle): Promise<StoredModel[]> {
@@ -62,20 +59,19 @@ export async function freeModels(models: FileSystemDirectoryHandle, url?: string
   const doomed: string[] = [];
   for await (const folder of models.values()) {
     if (folder.kind !== 'directory') continue;
-    if (url === undefined || (await new OpfsStore(folder as FileSystemDirectoryHandle).url()) === url) {
-      doomed.push(folder.name);
-    }
+    const about = await readFile(folder as FileSystemDirectoryHandle, ABOUT);
+    if (url === undefined || (about && aboutUrl(await about.text()) === url)) doomed.push(folder.name);
   }
   for (const name of doomed) await models.removeEntry(name, { recursive: true });
 }
 
 export class OpfsStore implements ChunkStore {
-  constructor(private readonly folder: FileSystemDirectoryHandle) {}
-
-  async url(): Promise<string> {
-    const about = await this.#read(ABOUT);
-    return about ? aboutUrl(await about.text()) : '';
-  }
+  constructor(
+    private readonly models: FileSystemDirectoryHandle,
+    /** The name of this model's folder, which is made when there is something to put in it. */
+    private readonly key: string,
+    private readonly url: string,
+  ) {}
 
   async meta(file: string): Promise<FileMeta | undefined> {
     const content = await this.#read(`${encodeURIComponent(file)}.json`);
@@ -88,7 +84,7 @@ export class OpfsStore implements ChunkStore {
   }
 
   async setMeta(file: string, meta: FileMeta): Promise<void> {
-    await this.write(`${encodeURIComponent(file)}.json`, new TextEncoder().encode(JSON.stringify(meta)));
+    await this.#write(`${encodeURIComponent(file)}.json`, new TextEncoder().encode(JSON.stringify(meta)));
   }
 
   async get(file: string, chunk: number): Promise<StoredChunk> {
@@ -104,53 +100,74 @@ export class OpfsStore implements ChunkStore {
 
   async put(file: string, chunk: number, bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
     const hash = new TextEncoder().encode(await sha256(bytes));
-    return this.write(chunkName(file, chunk), bytes, hash);
+    return this.#write(chunkName(file, chunk), bytes, hash);
   }
 
   async drop(file: string): Promise<void> {
     const prefix = `${encodeURIComponent(file)}.`;
     const doomed: string[] = [];
-    for await (const entry of this.folder.values()) {
-      if (entry.name.startsWith(prefix) && /^(json|\d+)$/.test(entry.name.slice(prefix.length)))
-        doomed.push(entry.name);
+    const folder = await this.#folder();
+    if (!folder) return;
+    for await (const { name } of folder.values()) {
+      if (name.startsWith(prefix) && /^(json|\d+)$/.test(name.slice(prefix.length))) doomed.push(name);
     }
-    for (const name of doomed) await this.folder.removeEntry(name);
+    for (const name of doomed) await folder.removeEntry(name);
   }
 
-  /** Writes a file from its parts. `false`: no room, or another tab is writing it just now. */
-  async write(name: string, ...parts: Uint8Array[]): Promise<boolean> {
-    try {
-      const handle = (await this.folder.getFileHandle(name, { create: true })) as WritableHandle;
-      if (!handle.createSyncAccessHandle) return false;
-      const access = await handle.createSyncAccessHandle();
-      try {
-        access.truncate(0);
-        let at = 0;
-        for (const part of parts) {
-          const written = access.write(part, { at });
-          if (written !== part.length) throw new DOMException('no room', 'QuotaExceededError');
-          at += written;
-        }
-        access.flush();
-      } finally {
-        access.close();
-      }
-      return true;
-    } catch (error) {
-      if (error instanceof DOMException && error.name === 'QuotaExceededError') {
-        await this.folder.removeEntry(name).catch(() => undefined);
-      }
-      return false;
-    }
+  async #folder(): Promise<FileSystemDirectoryHandle | undefined> {
+    return this.models.getDirectoryHandle(this.key).catch(() => undefined);
   }
 
   async #read(name: string): Promise<File | undefined> {
+    const folder = await this.#folder();
+    return folder && readFile(folder, name);
+  }
+
+  /** Writes a file from its parts. `false`: no room, or another tab is writing it just now. */
+  async #write(name: string, ...parts: Uint8Array[]): Promise<boolean> {
     try {
-      return await (await this.folder.getFileHandle(name)).getFile();
+      let folder = await this.#folder();
+      if (!folder) {
+        folder = await this.models.getDirectoryHandle(this.key, { create: true });
+        await writeFile(folder, ABOUT, [new TextEncoder().encode(JSON.stringify({ url: this.url }))]);
+      }
+      return await writeFile(folder, name, parts);
     } catch {
-      return undefined;
+      return false;
     }
   }
+}
+
+async function readFile(folder: FileSystemDirectoryHandle, name: string): Promise<File | undefined> {
+  try {
+    return await (await folder.getFileHandle(name)).getFile();
+  } catch {
+    return undefined;
+  }
+}
+
+async function writeFile(folder: FileSystemDirectoryHandle, name: string, parts: Uint8Array[]): Promise<boolean> {
+  const handle = (await folder.getFileHandle(name, { create: true })) as WritableHandle;
+  if (!handle.createSyncAccessHandle) return false;
+  const access = await handle.createSyncAccessHandle();
+  let whole = true;
+  try {
+    access.truncate(0);
+    let at = 0;
+    for (const part of parts) {
+      const written = access.write(part, { at });
+      at += written;
+      whole &&= written === part.length;
+    }
+    access.flush();
+  } catch {
+    whole = false;
+  } finally {
+    access.close();
+  }
+  // Half a file would only take the room that was missing.
+  if (!whole) await folder.removeEntry(name);
+  return whole;
 }
 
 function chunkName(file: string, chunk: number): string {

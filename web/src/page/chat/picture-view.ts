@@ -9,8 +9,8 @@ export function pictureView(picture: Picture, onRemove?: () => void): HTMLElemen
   const image = h('img', { attrs: { src: picture.url, alt: picture.name, decoding: 'async' } });
   const frame = h('div', { class: 'picture-frame' }, image);
   const caption = h('figcaption');
-  const figure = h('figure', { class: 'picture' }, frame, caption);
-  if (onRemove) figure.append(iconButton('close', `Remove ${picture.name}`, onRemove, 'remove'));
+  const remove = onRemove && iconButton('close', `Remove ${picture.name}`, onRemove, 'remove');
+  const figure = h('figure', { class: 'picture' }, h('div', { class: 'picture-box' }, frame, remove), caption);
   const update = () => {
     frame.querySelector('svg')?.remove();
     figure.classList.toggle('bad', picture.error !== undefined);

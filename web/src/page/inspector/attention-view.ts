@@ -112,6 +112,7 @@ export class AttentionView {
         h('canvas', { attrs: { 'aria-hidden': 'true' } }),
       );
     });
+    this.#maps.classList.remove('several');
     this.#maps.replaceChildren(...figures);
     // Until a word is chosen the newest picture stands for all.
     const last = figures.at(-1);
@@ -126,6 +127,7 @@ export class AttentionView {
     this.#layerName.textContent = layer === undefined ? 'mean of all' : `${chosen} of ${attention.layers}`;
     this.#layer.setAttribute('aria-valuetext', this.#layerName.textContent);
     const shares: number[] = [];
+    this.#maps.classList.toggle('several', attention.images.length > 1);
     [...this.#maps.children].forEach((figure, i) => {
       const image = attention.images.find((candidate) => candidate.image === i);
       (figure as HTMLElement).hidden = image === undefined;
@@ -139,7 +141,7 @@ export class AttentionView {
       paint(canvas, heatOf(image, attention.layers, layer), image.columns, image.rows);
     });
     const share = shares.map((value) => `${Math.round(value * 100)} %`).join(', ');
-    this.#status.textContent = `"${this.#word?.text ?? ''}" gave ${share} of its attention to the picture${shares.length > 1 ? 's' : ''}.`;
+    this.#status.textContent = `"${this.#word?.text ?? ''}" gave ${share} of its attention to the picture${shares.length > 1 ? 's, in order' : ''}.`;
   }
 
   #listWords(): void {
