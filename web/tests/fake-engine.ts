@@ -121,7 +121,13 @@ export class FakeEngine implements WasmEngine {
       decodeSeconds: 0.5,
     };
     const grounding = [{ phrase: 'a dog', boxes: [[100, 150, 700, 900] as [number, number, number, number]] }];
-    return { type: 'finished', reason: request.stopped ? 'stopped' : 'stop', text: 'all of it', stats, grounding };
+    return {
+      type: 'finished',
+      reason: request.stopped ? 'stopped' : 'stop',
+      text: request.stopped ? '' : '\nThe end.',
+      stats,
+      grounding,
+    };
   }
 
   stop(id: number): void {

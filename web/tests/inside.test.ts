@@ -3,7 +3,7 @@ import type { Segment } from '../src/lib';
 import { Latest } from '../src/page/base/latest';
 import { blocksOf, earlyExits } from '../src/page/inspector/blocks';
 import { colour, heatOf, shareOf } from '../src/page/inspector/heat';
-import { tokensOf, wordsOf } from '../src/page/inspector/words';
+import { spaceBefore, tokensOf, wordsOf } from '../src/page/inspector/words';
 
 const segments: Segment[] = [
   { kind: 'system', tokens: 10 },
@@ -60,7 +60,19 @@ describe('words and their tokens', () => {
       { from: 5, to: 9 },
     ]);
     expect(tokensOf(tokens, 0, answer.length)).toEqual({ from: 0, to: 9 });
-    expect(tokensOf(tokens, 100, 101)).toBeUndefined();
+    expect(tokensOf([], 0, 1)).toBeUndefined();
+  });
+
+  it('include text that was held back to the end', () => {
+    const held = [{ text: 'a' }, { text: ' do' }, { text: '' }];
+    expect(tokensOf(held, 2, 5)).toEqual({ from: 1, to: 3 });
+    expect(tokensOf(held, 4, 5)).toEqual({ from: 2, to: 3 });
+    expect(tokensOf([{ text: 'a' }], 1, 3)).toEqual({ from: 0, to: 1 });
+  });
+
+  it('are found where the answer lost the space in front', () => {
+    expect(spaceBefore([{ text: '' }, { text: ' a' }, { text: ' dog' }], 'a dog')).toBe(1);
+    expect(spaceBefore([{ text: ' a' }], ' a')).toBe(0);
   });
 });
 

@@ -60,19 +60,17 @@ describe('an answer', () => {
   const stats = {} as Finished['stats'];
 
   /** Gives `pieces` one a task, then ends; a stop ends it early. */
-  const answering = (pieces: string[], end?: Error) =>
+  const answering = (pieces: string[], { end, heldBack = '' }: { end?: Error; heldBack?: string } = {}) =>
     new Answer(async (stop, onEvent: (event: ChatEvent) => void) => {
       onEvent({ type: 'submitted', segments: [{ kind: 'user', tokens: 3 }] });
       onEvent({ type: 'started', promptTokens: 3, visualTokens: 0, reusedTokens: 2, tilesToEncode: 0 });
-      let given = '';
       for (const [id, piece] of pieces.entries()) {
         await new Promise((resolve) => setTimeout(resolve, 1));
-        if (stop.aborted) return { type: 'finished', reason: 'stopped', text: given, stats, grounding: [] };
-        given += piece;
+        if (stop.aborted) return { type: 'finished', reason: 'stopped', text: '', stats, grounding: [] };
         onEvent({ type: 'token', id, text: piece });
       }
       if (end) throw end;
-      return { type: 'finished', reason: 'stop', text: given, stats, grounding: [] };
+      return { type: 'finished', reason: 'stop', text: heldBack, stats, grounding: [] };
     });
 
   it('gives its pieces and then all about it', async () => {
@@ -84,6 +82,14 @@ describe('an answer', () => {
     expect({ text, reason, reusedTokens }).toEqual({ text: 'a dog', reason: 'stop', reusedTokens: 2 });
     expect(tokens.map(({ id }) => id)).toEqual([0, 1, 2]);
     expect(segments).toHaveLength(1);
+  });
+
+  it('gives what was held back, and keeps a whole answer without spaces around it', async () => {
+    const answer = answering([' a'], { heldBack: ' dog ' });
+    const pieces: string[] = [];
+    for await (const piece of answer) pieces.push(piece);
+    expect(pieces).toEqual([' a', ' dog ']);
+    expect((await answer.finished).text).toBe('a dog');
   });
 
   it('can be read after its end', async () => {
@@ -101,7 +107,7 @@ describe('an answer', () => {
   });
 
   it('fails where it fails', async () => {
-    const answer = answering(['a'], new MonolensError('out-of-memory', 'no'));
+    const answer = answering(['a'], { end: new MonolensError('out-of-memory', 'no') });
     const read = async () => {
       for await (const piece of answer) expect(piece).toBe('a');
     };

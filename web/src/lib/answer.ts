@@ -23,6 +23,9 @@ export interface AnswerResult {
 export class Answer implements AsyncIterable<string> {
   readonly finished: Promise<AnswerResult>;
 
+  /** All of it. */
+  #text = '';
+  /** What nobody has read yet. */
   #pieces: string[] = [];
   #wake: (() => void) | undefined;
   #done = false;
@@ -34,9 +37,11 @@ export class Answer implements AsyncIterable<string> {
   /** `run` begins the answer: it calls back with each event and resolves to the last. */
   constructor(run: (stop: AbortSignal, onEvent: (event: ChatEvent) => void) => Promise<Finished>) {
     this.finished = run(this.#stop.signal, (event) => this.#take(event)).then(
-      (last) => {
+      ({ text: heldBack, reason, stats, grounding }) => {
+        this.#give(heldBack);
         this.#end();
-        const { text, reason, stats, grounding } = last;
+        // A whole answer is kept without spaces around it, as in the official code; one that was cut as it is.
+        const text = reason === 'stop' || reason === 'stop-string' ? this.#text.trim() : this.#text;
         const [tokens, segments, reusedTokens] = [this.#tokens, this.#segments, this.#reused];
         return { text, reason, stats, grounding, tokens, segments, reusedTokens };
       },
@@ -75,8 +80,13 @@ export class Answer implements AsyncIterable<string> {
     if (event.type === 'started') this.#reused = event.reusedTokens;
     if (event.type !== 'token') return;
     this.#tokens.push({ id: event.id, text: event.text });
-    if (event.text === '') return;
-    this.#pieces.push(event.text);
+    this.#give(event.text);
+  }
+
+  #give(piece: string): void {
+    if (piece === '') return;
+    this.#text += piece;
+    this.#pieces.push(piece);
     this.#wake?.();
   }
 

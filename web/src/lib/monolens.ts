@@ -144,7 +144,7 @@ export class Monolens extends EventTarget {
 
   /** Runs the small golden model at `url` on this device: some drivers compute wrongly. */
   selfTest(url: string | URL, options: MonolensOptions = {}): Promise<SelfTest> {
-    const folder = modelFolder(url, document.baseURI);
+    const folder = modelFolder(url, base());
     return this.#peer.call('selfTest', { url: folder, options: loadOptions(options) }, { signal: options.signal });
   }
 
@@ -179,9 +179,10 @@ export class Monolens extends EventTarget {
 
 function wireSource(source: ModelSource, cache: boolean): Source {
   if (typeof source === 'string' || source instanceof URL) {
-    return { kind: 'url', url: modelFolder(source, document.baseURI), cache };
+    return { kind: 'url', url: modelFolder(source, base()), cache };
   }
-  if (source instanceof FileList || Array.isArray(source)) return { kind: 'files', files: [...source] };
+  if (Array.isArray(source) || (typeof FileList !== 'undefined' && source instanceof FileList))
+    return { kind: 'files', files: [...source] };
   if ('getFileHandle' in source) return { kind: 'directory', directory: source };
   return { kind: 'page' };
 }
@@ -194,6 +195,11 @@ function loadOptions({ backend = 'auto', allowSoftware, tier, context }: Monolen
     ...(tier === undefined ? {} : { tier }),
     ...(context === undefined ? {} : { context }),
   };
+}
+
+/** What relative addresses are relative to, also where the library itself runs in a worker. */
+function base(): string {
+  return typeof document === 'undefined' ? location.href : document.baseURI;
 }
 
 function required<T>(value: T | undefined): T {

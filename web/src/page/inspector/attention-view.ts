@@ -5,7 +5,7 @@ import { Latest } from '../base/latest';
 import type { AnswerTurn } from '../chat/conversation';
 import type { Picture } from '../chat/picture';
 import { heatOf, paint, shareOf } from './heat';
-import { tokensOf, type Word, wordsOf } from './words';
+import { spaceBefore, tokensOf, type Word, wordsOf } from './words';
 
 /** Long answers have more words than anybody would step through. */
 const MOST_WORDS = 400;
@@ -66,7 +66,8 @@ export class AttentionView {
     const answer = this.#answer;
     if (!answer || answer.status === 'running' || this.#pictures.length === 0) return;
     if (this.#word?.start === start && this.#word.end === end) return;
-    const range = tokensOf(answer.tokens, start, end);
+    const before = spaceBefore(answer.tokens, answer.text);
+    const range = tokensOf(answer.tokens, start + before, end + before);
     if (!range) return;
     const word = { text: answer.text.slice(start, end), start, end };
     this.#word = word;

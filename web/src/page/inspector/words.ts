@@ -16,8 +16,9 @@ export function wordsOf(text: string): Word[] {
 }
 
 /**
- * The tokens `[from, to)` behind the characters `[start, end)` of the answer. A token may give no text of its own (half of
- * a character): it belongs to the next one that does.
+ * The tokens `[from, to)` behind the characters `[start, end)` of what the answer's tokens said. A token may give no text
+ * of its own (half of a character): it belongs to the next one that does. Text beyond the last token's was held back until
+ * the end and belongs to the last tokens.
  */
 export function tokensOf(
   tokens: { text: string }[],
@@ -38,5 +39,19 @@ export function tokensOf(
     at = next;
     group = i + 1;
   });
+  if (end > at && tokens.length > 0) {
+    from ??= Math.min(group, tokens.length - 1);
+    to = tokens.length;
+  }
   return from === undefined ? undefined : { from, to };
+}
+
+/** Characters that the tokens said before the answer's text begins: it is kept without spaces in front. */
+export function spaceBefore(tokens: { text: string }[], text: string): number {
+  const said = tokens.map((token) => token.text).join('');
+  return leading(said) - leading(text);
+}
+
+function leading(text: string): number {
+  return text.length - text.trimStart().length;
 }
