@@ -122,7 +122,7 @@ export class App {
     const look = (event: Event) => {
       const word = (event.target as Element).closest?.<HTMLElement>('.answer .word');
       const turn = word && this.#transcript.answerAt(word);
-      if (!word || !turn || turn.status === 'running') return;
+      if (!word || !turn || turn.status === 'running' || !this.#inspector.isOpen) return;
       if (this.#inspector.answer !== turn) this.#inspector.show(turn);
       this.#inspector.attention.look(Number(word.dataset.start), Number(word.dataset.end));
     };

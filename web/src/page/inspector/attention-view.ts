@@ -9,6 +9,8 @@ import { spaceBefore, tokensOf, type Word, wordsOf } from './words';
 
 /** Long answers have more words than anybody would step through. */
 const MOST_WORDS = 400;
+/** A pointer that stays on a word for less than this only passes over it. */
+const PASSING_MS = 80;
 /** Longer side of the heat map, in pixels. */
 const MAP_SIDE = 512;
 
@@ -25,6 +27,7 @@ export class AttentionView {
   /** By answer and token range. */
   #cache = new Map<string, Promise<Attention>>();
   #latest = new Latest();
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #maps = h('div', { class: 'maps' });
   #words = h('div', { class: 'words', attrs: { role: 'listbox', 'aria-label': 'Words of the answer' } });
   #layer = h('input', { attrs: { type: 'range', min: 0, max: 0, value: 0, id: 'layer' } });
@@ -73,6 +76,11 @@ export class AttentionView {
     this.#word = word;
     this.#mark(word);
     this.onWord(answer, word);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#compute(answer, word, range), PASSING_MS);
+  }
+
+  #compute(answer: AnswerTurn, word: Word, range: { from: number; to: number }): void {
     this.#latest.run(async () => {
       this.#status.textContent = `Computing where "${word.text}" looked`;
       try {

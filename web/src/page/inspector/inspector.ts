@@ -43,13 +43,17 @@ export class Inspector {
       section('Token sequence', this.#strip),
       section('Figures', this.#figures, this.#lose),
     );
-    this.#toggle.addEventListener('click', () => this.open(this.#panel.hasAttribute('hidden')));
+    this.#toggle.addEventListener('click', () => this.open(!this.isOpen));
     byId('inspector-close').addEventListener('click', () => this.open(false));
     const wide = matchMedia(WIDE);
     const whereThereIsRoom = () => this.#set(wide.matches && localStorageGet(KEY) !== 'closed');
     wide.addEventListener('change', whereThereIsRoom);
     whereThereIsRoom();
     this.refresh();
+  }
+
+  get isOpen(): boolean {
+    return !this.#panel.hasAttribute('hidden');
   }
 
   /** Opens or closes the panel, as the visitor asked. */
