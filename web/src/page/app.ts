@@ -80,26 +80,18 @@ export class App {
   }
 
   async start(): Promise<void> {
-    let remembered: string | undefined;
     try {
       const { turns, settings, model } = await this.#saved.load();
       this.#conversation.turns = turns;
       this.#settings = settings;
-      remembered = model;
+      this.#session.remembered = model;
     } catch {
       notify('saving', 'info', 'This browser does not let the page keep the conversation (a private window?).');
     }
     this.#showAll();
     void this.#examples.load();
-    if (remembered?.startsWith('folder:') && !this.params.model) {
-      notify(
-        'folder',
-        'info',
-        `Last time the model came from the folder "${remembered.slice('folder:'.length)}". Choose it again under Model.`,
-      );
-      remembered = undefined;
-    }
-    await this.#session.load(this.params.model ?? remembered ?? BUNDLED);
+    if (this.params.model) await this.#session.load(this.params.model);
+    else await this.#session.loadRemembered(BUNDLED);
   }
 
   #listen(): void {

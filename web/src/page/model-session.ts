@@ -14,6 +14,7 @@ import { bytes, plural } from './base/format';
 import { textButton } from './base/icons';
 import { notify, withdraw } from './base/notices';
 import { BUNDLED, SELF_TEST } from './base/params';
+import type { SavedModel } from './chat/saved';
 import type { SelfTestState } from './inspector/figures';
 import { LoadStatus } from './load-status';
 import { gpuHelp } from './no-gpu';
@@ -31,8 +32,8 @@ export interface SessionHost {
 export class ModelSession {
   model: Monolens | undefined;
   backend: BackendName;
-  /** For the memory of the next visit: a URL, or `folder:` and its name. */
-  remembered: string | undefined;
+  /** For the next visit. */
+  remembered: SavedModel;
 
   #status = new LoadStatus();
   #loading: AbortController | undefined;
@@ -43,6 +44,22 @@ export class ModelSession {
     private readonly options: MonolensOptions,
   ) {
     this.backend = options.backend ?? 'auto';
+  }
+
+  /** Loads what the last visit had; a folder may need the visitor's leave first, and until then `otherwise` is loaded. */
+  async loadRemembered(otherwise: string): Promise<void> {
+    const { remembered } = this;
+    if (!isFolder(remembered)) return this.load(remembered ?? otherwise);
+    const folder: PermittedFolder = remembered;
+    if ((await folder.queryPermission?.({ mode: 'read' })) === 'granted') return this.load(folder);
+    const again = async () => {
+      if ((await folder.requestPermission?.({ mode: 'read' })) !== 'granted') return;
+      withdraw('folder');
+      await this.load(folder);
+    };
+    const button = textButton('folder', `Open "${folder.name}" again`, () => void again());
+    notify('folder', 'info', h('p', { text: 'Last time the model came from a folder on this computer.' }), button);
+    return this.load(otherwise);
   }
 
   async load(source: ModelSource, backend: BackendName = this.backend): Promise<void> {
@@ -80,7 +97,7 @@ export class ModelSession {
 
   #loaded(model: Monolens, source: ModelSource, progress: SourceProgress | undefined): void {
     this.model = model;
-    this.remembered = typeof source === 'string' ? source : `folder:${nameOf(source)}`;
+    this.remembered = typeof source === 'string' || isFolder(source) ? source : undefined;
     const { info } = model;
     this.#name.textContent = info.name;
     model.addEventListener('device', (event) => this.#device(event as CustomEvent));
@@ -157,6 +174,16 @@ export class ModelSession {
       setTimeout(() => withdraw('device'), GOOD_NEWS_MS);
     }
   }
+}
+
+/** Chromium's way to ask for a folder of an earlier visit. */
+type PermittedFolder = FileSystemDirectoryHandle & {
+  queryPermission?(wish: { mode: 'read' }): Promise<PermissionState>;
+  requestPermission?(wish: { mode: 'read' }): Promise<PermissionState>;
+};
+
+function isFolder(source: ModelSource | undefined): source is FileSystemDirectoryHandle {
+  return typeof source === 'object' && 'getFileHandle' in source;
 }
 
 function nameOf(source: ModelSource): string {

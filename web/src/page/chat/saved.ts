@@ -17,14 +17,16 @@ interface SavedState {
   version: 1;
   turns: SavedTurn[];
   settings: PageSettings;
-  /** The URL of the model, where it came from one. */
-  model: string | undefined;
+  model: SavedModel;
 }
+
+/** Where the model came from, if that can be opened again: a URL or a folder. */
+export type SavedModel = string | FileSystemDirectoryHandle | undefined;
 
 export interface State {
   turns: Turn[];
   settings: PageSettings;
-  model: string | undefined;
+  model: SavedModel;
 }
 
 export class Saved {
