@@ -192,6 +192,13 @@ describe('without a manifest', () => {
     expect(server.requests(WEIGHTS)).toEqual([{ name: WEIGHTS, range: 'bytes=0-0' }]);
   });
 
+  it('asks for the first chunk once, also without a store', async () => {
+    const files = open({});
+    await files.size(WEIGHTS);
+    await files.read(WEIGHTS, 0, SIZE);
+    expect(server.requests(WEIGHTS)).toHaveLength(1);
+  });
+
   it('forgets what is stored where the file has changed on the server', async () => {
     await open().read(WEIGHTS, 0, SIZE);
     server.files.set(WEIGHTS, testBytes(SIZE, 2));

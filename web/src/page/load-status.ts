@@ -1,6 +1,6 @@
 import type { Progress } from '../lib';
 import { byId, h } from './base/dom';
-import { type Explanation, explain } from './base/explain';
+import { explain } from './base/explain';
 import { bytes, integer } from './base/format';
 import { textButton } from './base/icons';
 import { errorView } from './chat/turn-view';
@@ -27,10 +27,12 @@ export class LoadStatus {
   }
 
   progress(progress: Progress): void {
-    const { stage, done, total } = progress;
+    const { stage, done, total, source } = progress;
     if (total > 0 && stage !== 'files') {
+      // Weights come in larger pieces than bytes do.
+      const here = stage === 'weights' && source ? Math.min(source.downloaded + source.cached, total) : 0;
       this.#bar.max = total;
-      this.#bar.value = done;
+      this.#bar.value = Math.max(done, here);
     }
     this.#detail.textContent = [what(progress), count(progress), this.#rate(progress)]
       .filter((s) => s !== '')
@@ -42,12 +44,13 @@ export class LoadStatus {
     this.#element.replaceChildren();
   }
 
-  failed(error: unknown, actions: Node[]): Explanation {
+  failed(error: unknown, actions: Node[]): void {
     const explanation = explain(error);
+    // What the visitor asked for is no fault.
+    const text = explanation.code === 'cancelled' ? h('p', { text: 'Loading was cancelled.' }) : errorView(explanation);
     const row = h('div', { class: 'row' }, ...actions);
-    this.#element.replaceChildren(h('div', { class: 'load-card' }, errorView(explanation), row));
+    this.#element.replaceChildren(h('div', { class: 'load-card' }, text, row));
     this.#element.hidden = false;
-    return explanation;
   }
 
   #rate({ source }: Progress): string {

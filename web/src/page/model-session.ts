@@ -109,7 +109,7 @@ export class ModelSession {
   }
 
   #failed(error: unknown, source: ModelSource, backend: BackendName): void {
-    this.#name.textContent = 'none';
+    this.#name.textContent = 'no model';
     const retry = textButton('retry', 'Try again', () => void this.load(source, backend), 'primary');
     const tiny = textButton('box', 'Use mono-tiny', () => void this.load(BUNDLED, 'auto'));
     const own = source === BUNDLED && backend === 'auto';

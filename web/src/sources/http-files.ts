@@ -144,7 +144,11 @@ export class HttpFiles implements ModelFiles {
     }
     const file: RemoteFile = { name, size, etag: reply.etag };
     await this.#sameAsKept(file, meta);
-    if (reply.bytes.length === Math.min(this.#chunkBytes, size)) await this.#keep(file, 0, reply.bytes);
+    if (reply.bytes.length === Math.min(this.#chunkBytes, size)) {
+      // It was asked for to learn the length, and is needed next.
+      this.#memory.set(`${name}/0`, Promise.resolve(reply.bytes));
+      await this.#keep(file, 0, reply.bytes);
+    }
     return file;
   }
 
