@@ -2,6 +2,7 @@
 import type { Answer, ChatEvent, Monolens, Settings } from '../lib';
 import { MonolensError } from '../lib/errors';
 import { Announcer } from './base/announcer';
+import { copyText } from './base/clipboard';
 import { byId, onceAFrame } from './base/dom';
 import { explain } from './base/explain';
 import { integer } from './base/format';
@@ -267,12 +268,7 @@ export class App {
   }
 
   async #copy(text: string): Promise<void> {
-    try {
-      await navigator.clipboard.writeText(text);
-      this.#announcer.say('Copied.');
-    } catch {
-      notify('copy', 'warning', 'The browser did not let the page copy. Select the text and copy it yourself.');
-    }
+    if (await copyText(text)) this.#announcer.say('Copied.');
   }
 
   #showAll(): void {

@@ -4,6 +4,7 @@
  * where in the source it stands, for the look at what the model looked at.
  */
 import { lexer, type MarkedToken, type Token, type Tokens } from 'marked';
+import { copyText } from '../base/clipboard';
 import { h } from '../base/dom';
 import { iconButton } from '../base/icons';
 
@@ -149,7 +150,7 @@ class Renderer {
 }
 
 function codeBlock({ text, lang }: Tokens.Code): Node {
-  const copy = iconButton('copy', 'Copy code', () => void navigator.clipboard.writeText(text));
+  const copy = iconButton('copy', 'Copy code', () => void copyText(text));
   const bar = h('div', { class: 'code-bar' }, h('span', { text: lang?.split(/\s/)[0] ?? '' }), copy);
   const pre = h('pre', { attrs: { tabindex: 0 } }, h('code', { text }));
   return h('div', { class: 'code' }, bar, pre);
