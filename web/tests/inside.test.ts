@@ -63,6 +63,12 @@ describe('words and their tokens', () => {
     expect(tokensOf([], 0, 1)).toBeUndefined();
   });
 
+  it('are shown without their Markdown', () => {
+    const words = wordsOf('# A **red dog**, `x`\n\n- one\n|---|\n> two');
+    expect(words.map(({ text }) => text)).toEqual(['A', 'red', 'dog', 'x', 'one', 'two']);
+    expect(words[1]).toEqual({ text: 'red', start: 6, end: 9 });
+  });
+
   it('include text that was held back to the end', () => {
     const held = [{ text: 'a' }, { text: ' do' }, { text: '' }];
     expect(tokensOf(held, 2, 5)).toEqual({ from: 1, to: 3 });

@@ -57,7 +57,7 @@ export class Transcript {
     const words = this.view(answer)?.element.querySelectorAll<HTMLElement>('.word') ?? [];
     for (const word of words) {
       const { dataset } = word;
-      if (Number(dataset.start) >= start && Number(dataset.end) <= end) word.classList.add('looked');
+      if (Number(dataset.start) < end && Number(dataset.end) > start) word.classList.add('looked');
     }
   }
 

@@ -7,12 +7,13 @@ export interface Word {
   end: number;
 }
 
+/** The words without what Markdown puts around them, and without what is nothing else. */
 export function wordsOf(text: string): Word[] {
-  return Array.from(text.matchAll(/\S+/g), (match) => ({
+  return Array.from(text.matchAll(/[^\s*_`#>|~]+/g), (match) => ({
     text: match[0],
     start: match.index,
     end: match.index + match[0].length,
-  }));
+  })).filter((word) => /[\p{L}\p{N}]/u.test(word.text));
 }
 
 /**
