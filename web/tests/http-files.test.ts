@@ -192,6 +192,18 @@ describe('without a manifest', () => {
     expect(server.requests(WEIGHTS)).toEqual([{ name: WEIGHTS, range: 'bytes=0-0' }]);
   });
 
+  it('finds damage in the store by the hash that was stored with it', async () => {
+    const bytes = testBytes(5 * MIB);
+    server.files.set(WEIGHTS, bytes);
+    await open().read(WEIGHTS, 0, bytes.length);
+    server.log = [];
+    const chunk = await storedChunk(1);
+    chunk.bytes[100] = (chunk.bytes[100] ?? 0) ^ 1;
+    expect(Buffer.from(await open().read(WEIGHTS, 0, bytes.length)).equals(bytes)).toBe(true);
+    expect(progress?.repaired).toBe(1);
+    expect(server.requests(WEIGHTS)).toHaveLength(2);
+  });
+
   it('asks for the first chunk once, also without a store', async () => {
     const files = open({});
     await files.size(WEIGHTS);
