@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['node_modules', 'test-results', 'screenshots', 'eslint.config.js'] },
+  { ignores: ['node_modules', 'test-results', 'screenshots', 'eslint.config.js', 'pages'] },
   js.configs.recommended,
   ...tseslint.configs.strictTypeChecked,
   {

@@ -3,6 +3,7 @@ import { chromium, expect, test as base, type BrowserContext, type Page } from '
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { MonolensPage } from './monolens-page.ts';
 import { ROOT } from './native.ts';
 import { Site } from './site.ts';
 
@@ -20,6 +21,7 @@ interface Fixtures {
   /** Whether the browser offers WebGPU. */
   webgpu: boolean;
   site: Site;
+  monolens: MonolensPage;
 }
 
 export const test = base.extend<Fixtures>({
@@ -28,7 +30,12 @@ export const test = base.extend<Fixtures>({
   // The built page, as any static host would serve it.
   // eslint-disable-next-line no-empty-pattern -- Playwright reads the names out of the pattern.
   site: async ({}, use) => {
-    const site = await Site.start({ '/': join(ROOT, 'web/dist') });
+    const site = await Site.start({
+      '/': join(ROOT, 'web/dist'),
+      '/golden/': join(ROOT, 'tests/golden'),
+      '/lib/': join(ROOT, 'web/dist-lib'),
+      '/pages/': join(ROOT, 'tests/browser/pages'),
+    });
     await use(site);
     await site.stop();
   },
@@ -46,6 +53,10 @@ export const test = base.extend<Fixtures>({
     const problems = watch(page);
     await use(page);
     expect(problems, 'uncaught errors, and requests to other origins').toEqual([]);
+  },
+
+  monolens: async ({ page }, use) => {
+    await use(new MonolensPage(page));
   },
 });
 
