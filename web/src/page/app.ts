@@ -51,6 +51,7 @@ export class App {
         say: (text) => this.#announcer.say(text),
       },
       params.options,
+      params.selfTest,
     );
     this.#transcript = new Transcript({
       retry: (turn) => this.#retry(turn),
