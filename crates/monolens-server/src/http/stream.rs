@@ -29,7 +29,7 @@ pub(crate) fn respond(
         Pieces { id, model, created: now(), told, text, include_usage, ready: VecDeque::new(), ended: false };
     pieces.say(Delta { role: Some("assistant"), content: Some("") }, None);
     let events =
-        unfold(pieces, |mut pieces| async { Some((Ok::<_, Infallible>(pieces.next().await?), pieces)) });
+        unfold(pieces, |mut pieces| async move { Some((Ok::<_, Infallible>(pieces.next().await?), pieces)) });
     ([NO_BUFFERING], Sse::new(events).keep_alive(KeepAlive::default())).into_response()
 }
 

@@ -114,6 +114,7 @@ fn at_the_end_running_answers_are_finished_and_new_ones_refused() {
     let body = body.to_string();
     let mut connection = server.raw(&body, body.len());
     let mut idle = TcpStream::connect(server.address).unwrap();
+    idle.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     read_until(&mut connection, "delta");
     server.stopper.stop();
     wait_for("a closed door", || TcpStream::connect(server.address).is_err());
