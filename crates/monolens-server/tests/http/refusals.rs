@@ -106,7 +106,7 @@ fn paths_methods_and_media_types_are_checked() {
         ("GET /nowhere\n", 404, "POST /v1/chat/completions"),
         ("POST /v1/models\n", 405, "GET /v1/models"),
         ("GET /v1/chat/completions\n", 405, "POST"),
-        ("POST /v1/completions\n\n{}", 404, "unknown_url"),
+        ("POST /v1/completions\naccept: */*\n\n{}", 404, "unknown_url"),
         ("POST /v1/chat/completions\ncontent-type: text/plain\n\n{}", 415, "application/json"),
         ("POST /v1/chat/completions\ncontent-type: application/json; charset=utf-8\n\n{}", 400, "messages"),
     ] {

@@ -65,7 +65,8 @@ pub fn start_with(folder: &str, options: Options, sequences: usize) -> Running {
             ..EngineOptions::default()
         };
         let backend = faulty::open(&on_thread).unwrap();
-        let loading = Engine::load(Arc::clone(&model), backend, options, &mut |_| ControlFlow::Continue(()));
+        let mut progress = |_: monolens_engine::Progress<'_>| ControlFlow::Continue(());
+        let loading = Engine::load(Arc::clone(&model), backend, options, &mut progress);
         let engine = pollster::block_on(loading).unwrap();
         server.run("tiny", model, engine, Box::new(move || faulty::open(&on_thread))).unwrap();
     });
