@@ -1,6 +1,6 @@
 //! The command line, as far as commands share it. Each command's own options stand in its file.
 
-use crate::commands::{chat, doctor, inspect, run, verify};
+use crate::commands::{chat, doctor, inspect, run, serve, verify};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use monolens_engine::{BackendChoice, BackendName, CpuArithmetic, Settings};
 use monolens_models::config::GenerationConfig;
@@ -30,6 +30,8 @@ pub enum Command {
     Run(run::RunArgs),
     /// Holds a conversation; images can join at any turn
     Chat(chat::ChatArgs),
+    /// Answers requests over HTTP, in OpenAI's format
+    Serve(serve::ServeArgs),
     /// Shows a model: parameters, memory, graph, plan, dispatches
     Inspect(inspect::InspectArgs),
     /// Compares every stage with golden data of the reference implementation

@@ -104,6 +104,21 @@ impl ModelSource {
         }
     }
 
+    /// A name without its path, for those who only see the model from afar.
+    pub fn short_name(&self) -> String {
+        let of_path = |path: &Path, name: fn(&Path) -> Option<&std::ffi::OsStr>| {
+            // `.` and the like have no name of their own.
+            let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+            name(&whole).map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
+        };
+        match self {
+            Self::Bundled => bundled::SHORT_NAME.to_owned(),
+            Self::Folder(path) => of_path(path, Path::file_name),
+            Self::File(path) => of_path(path, Path::file_stem),
+            Self::Random(preset) => format!("random-{}", preset.name()),
+        }
+    }
+
     /// Opens it: reads the configuration and the tokenizer, maps the weights.
     ///
     /// # Errors
@@ -176,6 +191,17 @@ mod tests {
         let tiny = RandomArgs { random: Some(Preset::Tiny) };
         assert_eq!(split(&tiny, &paths[1..]).unwrap().0, ModelSource::Random(Preset::Tiny));
         assert!(split(&tiny, &paths).unwrap_err().to_string().contains("got both"));
+    }
+
+    #[test]
+    fn a_short_name_has_no_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("my-model");
+        std::fs::create_dir(&model).unwrap();
+        assert_eq!(ModelSource::Folder(model.join("../my-model")).short_name(), "my-model");
+        assert_eq!(ModelSource::File(PathBuf::from("a/b.safetensors")).short_name(), "b");
+        assert_eq!(ModelSource::Random(Preset::Tiny).short_name(), "random-tiny");
+        assert!(!ModelSource::Bundled.short_name().contains(' '));
     }
 
     #[test]

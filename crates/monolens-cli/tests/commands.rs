@@ -137,6 +137,31 @@ fn the_machine_is_shown() {
         .stdout(predicate::str::contains("will use  cpu"));
 }
 
+#[cfg(unix)]
+#[test]
+fn the_server_answers_until_it_is_told_to_end() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("monolens"));
+    command.args(["serve", "--port", "0", "--backend", "cpu", "--model-name", "tiny"]);
+    command.arg(golden().join("mono-v1")).env_remove("MONOLENS_API_KEY").env_remove("RUST_LOG");
+    let mut server = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let said = lines.find_map(|line| line.split_once("http://").map(|(_, rest)| rest.to_owned())).unwrap();
+    let address = said.split(' ').next().unwrap();
+    let body = r#"{"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 3}"#;
+    let mut client = std::net::TcpStream::connect(address).unwrap();
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: application/json";
+    write!(client, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"model\":\"tiny\""), "{answer}");
+    let line = lines.find(|line| line.contains("chatcmpl-")).unwrap();
+    assert!(line.contains("prompt tokens") && line.contains("3 generated"), "{line}");
+    let kill = std::process::Command::new("kill").arg("-TERM").arg(server.id().to_string()).status();
+    assert!(kill.unwrap().success());
+    assert!(server.wait().unwrap().success());
+}
+
 #[test]
 fn verification_exits_with_1_when_something_is_over() {
     let brief = ["verify", "--brief", "--backend", "cpu"];

@@ -42,8 +42,7 @@ impl Engine {
     /// # Errors
     /// A conversation that makes no sense, or whose `<image>` marks and images differ in number.
     pub fn prompt(&self, chat: &Chat) -> Result<Prompt, EngineError> {
-        let (text, images) = chat.prompt_text()?;
-        self.prompt_of_text(text, images)
+        chat.prompt(self.model())
     }
 
     /// The prompt of this text, whatever its template, with `<image>` for each image.
@@ -51,11 +50,7 @@ impl Engine {
     /// # Errors
     /// `<image>` marks and images that differ in number.
     pub fn prompt_of_text(&self, text: String, images: Vec<Image>) -> Result<Prompt, EngineError> {
-        let tiles: Vec<usize> = images.iter().map(|image| image.tiles().count()).collect();
-        let per_tile = self.model().config().num_image_token();
-        let tokenizer = self.model().tokenizer();
-        let prompt = monolens_models::prompt::Prompt::from_text(tokenizer, text, &tiles, per_tile)?;
-        Ok(Prompt { ids: prompt.ids, images })
+        Prompt::of_text(self.model(), text, images)
     }
 
     /// Begins the answer to the last message of a conversation. The answer is added to the conversation as it comes. If

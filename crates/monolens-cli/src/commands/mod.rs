@@ -4,4 +4,5 @@ pub mod chat;
 pub mod doctor;
 pub mod inspect;
 pub mod run;
+pub mod serve;
 pub mod verify;
