@@ -28,8 +28,9 @@ fn start(operator: &str, number: usize) -> Start {
     let mut d = Draw::new(operator, number);
     let rows = d.rows(130);
     d.axis(Axis::Rows, rows);
-    let inner = d.size(130) * if number % 7 == 6 { 5 } else { 1 };
-    let out = d.size(130);
+    let inner = d.inner(130) * if number % 7 == 6 { 5 } else { 1 };
+    // Rows of the second half of an FFN.
+    let out = d.inner(130);
     let x = d.input("x", &[Axis::Rows.into(), inner.into()]);
     Start { d, x, inner, out, rows }
 }
