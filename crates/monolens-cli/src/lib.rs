@@ -34,6 +34,7 @@ pub fn main() -> ExitCode {
         Some(Command::Chat(args)) => commands::chat::run(args, quiet),
         Some(Command::Inspect(args)) => commands::inspect::run(args),
         Some(Command::Verify(args)) => commands::verify::run(args, quiet),
+        Some(Command::Convert(args)) => commands::convert::run(args, quiet),
         Some(Command::Doctor(args)) => commands::doctor::run(args),
     })
 }

@@ -153,3 +153,29 @@ fn verification_exits_with_1_when_something_is_over() {
     let report: Value = serde_json::from_slice(&report).unwrap();
     assert_eq!(report["passed"], false);
 }
+
+#[test]
+fn a_converted_checkpoint_answers_and_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("eight");
+    let convert = |extra: &[&str]| {
+        let mut command = monolens(&["convert", "--weights", "8bit", "--json"]);
+        command.args(extra).arg(&out);
+        command
+    };
+    let made = json(&mut convert(&[]));
+    assert!(made["bytes"].as_u64().unwrap() * 10 < made["bytes_before"].as_u64().unwrap() * 6, "{made}");
+    let tensors = made["tensors"].as_array().unwrap();
+    assert!(tensors.len() > 40 && tensors.iter().all(|t| t["nmse"].as_f64().unwrap() < 1e-4), "{made}");
+    convert(&[]).assert().code(2).stderr(predicate::str::contains("--force"));
+    json(&mut convert(&["--force"]));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+
+    // The same weights, rounded before or while they are loaded, give the same answer.
+    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/rocket.png");
+    let ask = |model: Option<&Path>, extra: &[&str]| {
+        let mut command = monolens(&["run", "--json", "-p", "What is this?", "--backend", "cpu"]);
+        json(command.args(extra).args(model).arg(&image))["answer"].clone()
+    };
+    assert_eq!(ask(Some(&out), &[]), ask(None, &["--weights", "8bit"]));
+}

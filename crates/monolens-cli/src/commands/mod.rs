@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod chat;
+pub mod convert;
 pub mod doctor;
 pub mod inspect;
 pub mod run;
