@@ -1,6 +1,6 @@
 //! The command line, as far as commands share it. Each command's own options stand in its file.
 
-use crate::commands::{chat, convert, doctor, inspect, run, verify};
+use crate::commands::{bench, chat, convert, doctor, inspect, run, verify};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use monolens_engine::{BackendChoice, BackendName, CpuArithmetic, EngineOptions, Quantization, Settings};
 use monolens_models::config::GenerationConfig;
@@ -34,6 +34,8 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     /// Compares every stage with golden data of the reference implementation
     Verify(verify::VerifyArgs),
+    /// Measures prompts, answers and time to the first token; `bench quality`, `bench mmoe`
+    Bench(bench::BenchArgs),
     /// Writes a checkpoint with weights in 8 or 4 bits
     Convert(convert::ConvertArgs),
     /// Shows devices and drivers, what will be used and why, and what is missing

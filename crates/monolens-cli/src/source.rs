@@ -145,13 +145,17 @@ impl ModelSource {
             Self::File(path) => path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")),
         };
         let mut files = Vec::new();
-        let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        let entries =
+            std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
         for entry in entries {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let size = path.metadata().map_or(u64::MAX, |m| m.len());
             if path.is_file() && !is_weights(&name) && size <= LARGEST_COMPANION {
-                files.push((name, std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?));
+                files.push((
+                    name,
+                    std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?,
+                ));
             }
         }
         files.sort();

@@ -159,7 +159,10 @@ fn uploads_must_have_exactly_the_bytes_of_the_weight() {
     let huge = WeightSpec { name: "huge".into(), shape: vec![usize::MAX, 3] };
     assert!(backend.begin_weight(&huge, DType::F32.into()).is_err());
     let large = WeightSpec { name: "large".into(), shape: vec![1 << 40, 1 << 10] };
-    assert!(matches!(backend.begin_weight(&large, DType::BF16.into()), Err(BackendError::OutOfMemory { .. })));
+    assert!(matches!(
+        backend.begin_weight(&large, DType::BF16.into()),
+        Err(BackendError::OutOfMemory { .. })
+    ));
 }
 
 #[test]

@@ -4,7 +4,9 @@ use crate::EngineError;
 use monolens_graph::backend::LocalFuture;
 use monolens_graph::{Backend, Graph, Grouped, WeightSpec};
 use monolens_models::Model;
-use monolens_models::checkpoint::{CheckpointError, DType as StoredDType, TensorInfo, first_not_finite, widen};
+use monolens_models::checkpoint::{
+    CheckpointError, DType as StoredDType, TensorInfo, first_not_finite, widen,
+};
 use monolens_models::config::ModelConfig;
 use monolens_models::quant::{PACKED, Quantization, Quantizer, SCALE};
 use monolens_models::weights::{Origin, Supply};

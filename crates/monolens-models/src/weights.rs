@@ -162,11 +162,7 @@ fn check_weight(
     if said.iter().eq(weight.shape.iter().map(|&n| n as u64).collect::<Vec<_>>().iter()) {
         return Ok(());
     }
-    Err(CheckpointError::Packed {
-        tensor,
-        expected: format!("{:?}", weight.shape),
-        got: format!("{said:?}"),
-    })
+    Err(CheckpointError::Packed { tensor, expected: format!("{:?}", weight.shape), got: format!("{said:?}") })
 }
 
 /// How a graph's weight gets from a checkpoint into a backend.
@@ -246,9 +242,8 @@ pub fn unused_tensors<'t>(
         .map(|weight| Origin::of(config, &weight.name).tensor())
         .collect();
     let mut names = tensors.names();
-    let is_packed = |name: &str| {
-        quant::base_of(name).is_some_and(|base| used.contains(format!("{base}weight").as_str()))
-    };
+    let is_packed =
+        |name: &str| quant::base_of(name).is_some_and(|base| used.contains(format!("{base}weight").as_str()));
     names.retain(|name| !used.contains(name) && !is_packed(name) && !name.contains("rotary_emb."));
     names
 }

@@ -145,7 +145,8 @@ fn write(
         bar.set_message(name.to_owned());
         if interrupt::happened() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let converted = convert(model, args.weights, folder, u64::from(args.shard_size) * 1_000_000_000, &mut progress);
+    let converted =
+        convert(model, args.weights, folder, u64::from(args.shard_size) * 1_000_000_000, &mut progress);
     bar.finish_and_clear();
     let converted = converted?;
     for (name, bytes) in companions {

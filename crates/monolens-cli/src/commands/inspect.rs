@@ -130,7 +130,7 @@ fn graphs(model: &Model, kv_dtype: DType) -> Result<[Graph; 2]> {
 fn kv_dtype(model: &Model, wish: Option<Quantization>, capabilities: &Capabilities, exact: bool) -> DType {
     let wide = wish.is_none()
         && model.weight_dtype("language_model.model.layers.0.attention.wqkv.weight")
-        == Some(monolens_models::checkpoint::DType::F32);
+            == Some(monolens_models::checkpoint::DType::F32);
     if exact || wide { DType::F32 } else { capabilities.kv_dtype }
 }
 
@@ -325,13 +325,7 @@ fn memory_table(
 }
 
 /// Bytes on the device for one conversation: programs share the memory of their activations.
-fn total_bytes(
-    model: &Model,
-    sizes: &[PartSize],
-    phases: &[Phase],
-    kv_dtype: DType,
-    context: usize,
-) -> u64 {
+fn total_bytes(model: &Model, sizes: &[PartSize], phases: &[Phase], kv_dtype: DType, context: usize) -> u64 {
     let weights: u64 = sizes.iter().map(|s| s.bytes).sum();
     let plans = phases.iter().map(|p| p.plan.slot_bytes() as u64).max().unwrap_or(0);
     weights + kv_bytes(model, kv_dtype) * context as u64 + plans

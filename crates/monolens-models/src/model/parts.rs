@@ -1,8 +1,8 @@
 //! Parameters and memory by part of the model, for people.
 
+use super::{Model, ModelError};
 use crate::checkpoint::CheckpointError;
 use crate::graphs::DecoderOptions;
-use super::{Model, ModelError};
 use crate::quant::{self, Quantization};
 use crate::weights::unused_tensors;
 use std::collections::BTreeMap;

@@ -48,7 +48,9 @@ impl QuantizationConfig {
         };
         match get(map, "quant_method") {
             Some(method) if method == "compressed-tensors" => {}
-            other => return Err(wrong("quant_method", "\"compressed-tensors\"", other.unwrap_or(&Value::Null))),
+            other => {
+                return Err(wrong("quant_method", "\"compressed-tensors\"", other.unwrap_or(&Value::Null)));
+            }
         }
         one_of(map, "", "format", &[json!("pack-quantized")])?;
         one_of(map, "", "quantization_status", &[json!("compressed"), json!("frozen")])?;
@@ -57,13 +59,16 @@ impl QuantizationConfig {
             let got = get(map, "config_groups").unwrap_or(&Value::Null);
             return Err(wrong("config_groups", "a JSON object", got));
         };
-        let groups = schemes.iter().map(|(name, scheme)| read_scheme(name, scheme)).collect::<Result<_, _>>()?;
+        let groups =
+            schemes.iter().map(|(name, scheme)| read_scheme(name, scheme)).collect::<Result<_, _>>()?;
         Ok(Some(Self { groups }))
     }
 
     /// Whether one of the schemes stores rows of `inner` elements so.
     pub fn has(&self, grouped: Grouped, inner: usize) -> bool {
-        self.groups.iter().any(|&(bits, group)| bits == grouped.bits && group.unwrap_or(inner) == grouped.group)
+        self.groups
+            .iter()
+            .any(|&(bits, group)| bits == grouped.bits && group.unwrap_or(inner) == grouped.group)
     }
 
     /// The key's value for weights that were rounded so, each with the modules that are.
@@ -185,7 +190,9 @@ mod tests {
 
     #[test]
     fn whole_rows_are_one_group() {
-        let config = read(config(json!({ "num_bits": 8, "strategy": "channel", "symmetric": true }))).unwrap().unwrap();
+        let config = read(config(json!({ "num_bits": 8, "strategy": "channel", "symmetric": true })))
+            .unwrap()
+            .unwrap();
         assert!(config.has(Grouped { bits: Bits::Eight, group: 256, scale: DType::BF16 }, 256));
     }
 

@@ -188,8 +188,20 @@ pub fn convert(
         if let Some(failure) = job.failure.take() {
             return Err(failure);
         }
-        written
-            .map_err(|error| ConvertError::Write { file: path.display().to_string(), reason: error.to_string() })?;
+        written.map_err(|error| ConvertError::Write {
+            file: path.display().to_string(),
+            reason: error.to_string(),
+        })?;
+        // The writer's files are for their owner only; checkpoints are to be read.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let readable = std::fs::Permissions::from_mode(0o644);
+            std::fs::set_permissions(&path, readable).map_err(|error| ConvertError::Write {
+                file: path.display().to_string(),
+                reason: error.to_string(),
+            })?;
+        }
         map.extend(shard.iter().map(|&name| (name.clone(), json!(file))));
         files.push(file);
     }
@@ -249,7 +261,10 @@ fn tensors<'a>(job: &'a Job<'a>, rounded: &BTreeMap<String, Grouped>) -> BTreeMa
             }
             _ => {
                 let bytes = info.bytes() as usize;
-                all.insert(name.to_owned(), tensor(Source::Copy, dtype(info.dtype), info.shape.clone(), bytes));
+                all.insert(
+                    name.to_owned(),
+                    tensor(Source::Copy, dtype(info.dtype), info.shape.clone(), bytes),
+                );
             }
         }
     }

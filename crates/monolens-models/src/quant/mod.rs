@@ -42,12 +42,15 @@ impl Quantization {
     pub fn format(self, name: &str, shape: &[usize]) -> Option<Grouped> {
         let &[_, inner] = shape else { return None };
         let bits = match Part::of(name) {
-            Part::Attention | Part::VisualAttention | Part::FeedForward | Part::VisualFeedForward => self.bits,
+            Part::Attention | Part::VisualAttention | Part::FeedForward | Part::VisualFeedForward => {
+                self.bits
+            }
             Part::Embedding | Part::Output | Part::Connector | Part::Vision => Bits::Eight,
             Part::Norms | Part::Other => return None,
         };
         let halves = std::iter::successors(Some(self.group), |group| Some(group / 2));
-        let group = halves.take_while(|&g| g >= GROUP_UNIT).find(|&g| inner > 0 && inner.is_multiple_of(g))?;
+        let group =
+            halves.take_while(|&g| g >= GROUP_UNIT).find(|&g| inner > 0 && inner.is_multiple_of(g))?;
         Some(Grouped { bits, group, scale: DType::F16 })
     }
 }
@@ -57,7 +60,8 @@ impl FromStr for Quantization {
 
     /// `8bit`, `4bit`, or with the size of a group: `4bit-g32`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let fail = || format!("expected 8bit or 4bit, perhaps with a group of 32 to 1024 (4bit-g32), got `{text}`");
+        let fail =
+            || format!("expected 8bit or 4bit, perhaps with a group of 32 to 1024 (4bit-g32), got `{text}`");
         let (bits, group) = text.split_once("-g").map_or((text, None), |(bits, group)| (bits, Some(group)));
         let bits = match bits {
             "8bit" => Bits::Eight,

@@ -53,7 +53,11 @@ pub struct Quantizer {
 impl Quantizer {
     /// To integers of these bits in such groups, with scales in f16 (whatever the format says).
     pub fn new(format: Grouped) -> Self {
-        Self { format: Grouped { scale: DType::F16, ..format }, scales: Vec::new(), error: RoundingError::default() }
+        Self {
+            format: Grouped { scale: DType::F16, ..format },
+            scales: Vec::new(),
+            error: RoundingError::default(),
+        }
     }
 
     /// The format of what comes out.
@@ -72,7 +76,8 @@ impl Quantizer {
         let values = &values[..groups * group];
         #[cfg(not(target_arch = "wasm32"))]
         {
-            let threads = std::thread::available_parallelism().map_or(1, usize::from).min(values.len() / SHARE);
+            let threads =
+                std::thread::available_parallelism().map_or(1, usize::from).min(values.len() / SHARE);
             if threads > 1 {
                 let share = groups.div_ceil(threads);
                 let parts = values.chunks(share * group).zip(scales.chunks_mut(2 * share));
@@ -100,7 +105,13 @@ fn round(bits: Bits, group: usize, values: &[f32], scales: &mut [u8], words: &mu
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2,fma")]
-        fn avx2(bits: Bits, group: usize, values: &[f32], scales: &mut [u8], words: &mut [u8]) -> RoundingError {
+        fn avx2(
+            bits: Bits,
+            group: usize,
+            values: &[f32],
+            scales: &mut [u8],
+            words: &mut [u8],
+        ) -> RoundingError {
             round_here(bits, group, values, scales, words)
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -112,7 +123,13 @@ fn round(bits: Bits, group: usize, values: &[f32], scales: &mut [u8], words: &mu
 }
 
 #[inline(always)]
-fn round_here(bits: Bits, group: usize, values: &[f32], scales: &mut [u8], words: &mut [u8]) -> RoundingError {
+fn round_here(
+    bits: Bits,
+    group: usize,
+    values: &[f32],
+    scales: &mut [u8],
+    words: &mut [u8],
+) -> RoundingError {
     let mut total = RoundingError { elements: values.len() as u64, ..RoundingError::default() };
     let mut integers = vec![0_i32; group];
     let groups = values.chunks_exact(group).zip(scales.as_chunks_mut::<2>().0);
@@ -142,7 +159,7 @@ fn best_scale(bits: Bits, values: &[f32]) -> f16 {
     // More than one step below the largest scale gains nothing in 8 bits.
     let steps = if bits == Bits::Eight { &STEPS[..1] } else { &STEPS[..] };
     let mut best = (f32::INFINITY, f16::ZERO);
-    let mut consider = |scale: f32, best: &mut (f32, f16)| {
+    let consider = |scale: f32, best: &mut (f32, f16)| {
         let scale = f16::from_f32(scale.min(f16::MAX.to_f32()));
         let (squared, ..) = Step::new(bits, scale).error(values);
         if squared < best.0 {
@@ -254,7 +271,10 @@ mod tests {
                 })
                 .collect();
             let share = made / squared(&plain);
-            assert!(share < if bits == Bits::Four { 0.9 } else { 1.01 }, "{bits:?}: {share} of plain rounding");
+            assert!(
+                share < if bits == Bits::Four { 0.9 } else { 1.01 },
+                "{bits:?}: {share} of plain rounding"
+            );
         }
     }
 

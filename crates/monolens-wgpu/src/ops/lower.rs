@@ -5,7 +5,9 @@ use crate::shaders;
 use crate::states::States;
 use crate::weights::{Matrix, Stored, Weights};
 use monolens_graph::plan::Plan;
-use monolens_graph::{BackendError, Bits, DType, Grouped, Node, Shape, Source, Value, ValueId, WeightFormat, WeightId};
+use monolens_graph::{
+    BackendError, Bits, DType, Grouped, Node, Shape, Source, Value, ValueId, WeightFormat, WeightId,
+};
 
 /// In parameters: there is no such vector or table.
 pub(crate) const NONE: u32 = u32::MAX;

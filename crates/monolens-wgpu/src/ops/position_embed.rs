@@ -5,7 +5,9 @@ use monolens_graph::{BackendError, Node, WeightFormat, ops::PositionEmbed};
 
 fn whole<'m>(cx: &Lower<'_>, node: &Node, matrix: &'m Matrix) -> Result<&'m wgpu::Buffer, BackendError> {
     match &matrix.parts[..] {
-        _ if matches!(matrix.format, WeightFormat::Grouped(_)) => Err(cx.error(node, "its table must be of floats")),
+        _ if matches!(matrix.format, WeightFormat::Grouped(_)) => {
+            Err(cx.error(node, "its table must be of floats"))
+        }
         [part] => Ok(&part.buffer),
         _ => Err(cx.error(node, "its table is larger than the device can bind")),
     }

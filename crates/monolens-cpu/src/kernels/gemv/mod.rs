@@ -144,8 +144,7 @@ mod tests {
                     for (i, got) in out.iter().enumerate() {
                         let (r, n) = (i / columns, i % columns);
                         let terms = (0..inner).map(|k| f64::from(x[r * inner + k]) * value(n * inner + k));
-                        let (want, size) =
-                            terms.fold((0.0, 0.0), |(sum, size), t| (sum + t, size + t.abs()));
+                        let (want, size) = terms.fold((0.0, 0.0), |(sum, size), t| (sum + t, size + t.abs()));
                         assert!(
                             (f64::from(*got) - want).abs() < 1e-6 * size,
                             "{isa:?} {bits:?} {rows} {columns} {inner} {group}: {got} {want}"
