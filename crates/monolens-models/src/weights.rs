@@ -159,7 +159,7 @@ fn check_weight(
             return Err(CheckpointError::Packed { tensor, expected, got });
         }
     };
-    if said.iter().eq(weight.shape.iter().map(|&n| n as u64).collect::<Vec<_>>().iter()) {
+    if said.iter().copied().eq(weight.shape.iter().map(|&n| n as u64)) {
         return Ok(());
     }
     Err(CheckpointError::Packed { tensor, expected: format!("{:?}", weight.shape), got: format!("{said:?}") })
@@ -172,7 +172,7 @@ pub enum Supply {
     Stored(monolens_graph::DType),
     /// Made of a stored tensor, see [`Origin`]; f32.
     Derived,
-    /// Integers in groups as they are stored, see [`quant::packed`].
+    /// Integers in groups as they are stored, see [`quant::packed()`].
     Packed(Grouped),
     /// Stored floats, rounded on the way.
     Rounded(Grouped),

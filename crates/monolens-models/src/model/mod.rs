@@ -198,8 +198,8 @@ impl Model {
     /// [`CheckpointError::NotFinite`] for the first.
     pub fn scan_finite(&self, graph: &Graph) -> Result<(), CheckpointError> {
         let names = graph.weights.iter().map(|weight| self.origin(&weight.name).tensor());
-        let stored = names.filter(|name| self.tensors.info(name).is_some());
-        stored.into_iter().try_for_each(|name| self.tensors.scan_finite(name))
+        let mut stored = names.filter(|name| self.tensors.info(name).is_some());
+        stored.try_for_each(|name| self.tensors.scan_finite(name))
     }
 
     /// Tiles images as the model asks, within the budget.

@@ -5,7 +5,7 @@ use crate::checkpoint::CheckpointError;
 use crate::graphs::DecoderOptions;
 use crate::quant::{self, Quantization};
 use crate::weights::unused_tensors;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A part of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,9 +97,9 @@ pub fn part_sizes(model: &Model, wish: Option<Quantization>) -> Result<Vec<PartS
         size.parameters += parameters;
         size.bytes += bytes;
     };
-    let mut seen = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for weight in graphs.iter().flat_map(|graph| &graph.weights) {
-        if seen.insert(&weight.name, ()).is_some() {
+        if !seen.insert(&weight.name) {
             continue;
         }
         let (supply, origin) = (model.supply(weight, wish)?, model.origin(&weight.name));
