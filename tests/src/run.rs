@@ -39,8 +39,8 @@ impl Runner {
     }
 
     async fn run_async(&mut self, case: &Case) -> Result<Results, Box<dyn std::error::Error>> {
-        for (spec, dtype, bytes) in &case.weights {
-            self.backend.begin_weight(spec, *dtype)?;
+        for (spec, format, bytes) in &case.weights {
+            self.backend.begin_weight(spec, *format)?;
             // In two uneven pieces, as a stream would bring them.
             let (a, b) = bytes.split_at(bytes.len() / 3);
             self.backend.write_weight(a)?;

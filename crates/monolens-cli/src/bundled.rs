@@ -46,6 +46,11 @@ pub fn model() -> Result<Model> {
     Ok(Model::from_parts(parts)?)
 }
 
+/// The files of the bundled checkpoint, by name.
+pub fn files() -> &'static [(&'static str, &'static [u8])] {
+    CHECKPOINT
+}
+
 fn weights() -> Result<Checkpoint> {
     if let Some(bytes) = find(CHECKPOINT, "model.safetensors") {
         return Ok(Checkpoint::from_static(bytes)?);

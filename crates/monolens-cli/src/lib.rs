@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod args;
+pub mod bench;
 pub mod bundled;
 pub mod commands;
 pub mod draw;
@@ -35,6 +36,8 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(args)) => commands::serve::run(args, quiet),
         Some(Command::Inspect(args)) => commands::inspect::run(args),
         Some(Command::Verify(args)) => commands::verify::run(args, quiet),
+        Some(Command::Bench(args)) => commands::bench::run(args, quiet),
+        Some(Command::Convert(args)) => commands::convert::run(args, quiet),
         Some(Command::Doctor(args)) => commands::doctor::run(args),
     })
 }

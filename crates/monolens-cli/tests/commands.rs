@@ -178,3 +178,69 @@ fn verification_exits_with_1_when_something_is_over() {
     let report: Value = serde_json::from_slice(&report).unwrap();
     assert_eq!(report["passed"], false);
 }
+
+#[test]
+fn a_converted_checkpoint_answers_and_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("eight");
+    let convert = |extra: &[&str]| {
+        let mut command = monolens(&["convert", "--weights", "8bit", "--json"]);
+        command.args(extra).arg(&out);
+        command
+    };
+    let made = json(&mut convert(&[]));
+    assert!(made["bytes"].as_u64().unwrap() * 10 < made["bytes_before"].as_u64().unwrap() * 6, "{made}");
+    let tensors = made["tensors"].as_array().unwrap();
+    assert!(tensors.len() > 40 && tensors.iter().all(|t| t["nmse"].as_f64().unwrap() < 1e-4), "{made}");
+    convert(&[]).assert().code(2).stderr(predicate::str::contains("--force"));
+    json(&mut convert(&["--force"]));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+
+    // The same weights, rounded before or while they are loaded, give the same answer.
+    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/rocket.png");
+    let ask = |model: Option<&Path>, extra: &[&str]| {
+        let mut command = monolens(&["run", "--json", "-p", "What is this?", "--backend", "cpu"]);
+        json(command.args(extra).args(model).arg(&image))["answer"].clone()
+    };
+    assert_eq!(ask(Some(&out), &[]), ask(None, &["--weights", "8bit"]));
+}
+
+#[test]
+fn a_converted_checkpoint_that_was_tampered_with_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("four");
+    json(monolens(&["convert", "--weights", "4bit", "--json"]).arg(&out));
+    let path = out.join("config.json");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let refused = |from: &str, to: &str, said: &str| {
+        assert!(config.contains(from), "{config}");
+        std::fs::write(&path, config.replace(from, to)).unwrap();
+        let mut command = monolens(&["run", "-p", "Hi", "--backend", "cpu"]);
+        command.arg(&out).assert().code(2).stderr(predicate::str::contains(said));
+    };
+    refused("\"group_size\": 128", "\"group_size\": 64", "by quantization_config");
+    refused("\"num_bits\": 4", "\"num_bits\": 3", "4 or 8");
+    refused("pack-quantized", "float-quantized", "pack-quantized");
+    refused("compressed-tensors", "gptq", "compressed-tensors");
+}
+
+#[test]
+fn speed_and_quality_are_measured() {
+    let args = ["bench", "--pp", "8", "--tg", "4", "--repeat", "1", "--ttft", "1:4", "--format", "json"];
+    let rows = json(monolens(&args).args(["--weights", "4bit", "--backend", "cpu"]));
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    assert!(rows.iter().all(|r| r["t/s"].as_f64().unwrap() > 0.0 && r["weights"] == "4bit"), "{rows:?}");
+    let args =
+        ["bench", "quality", "--weights", "8bit", "--tokens", "12", "--format", "json", "--backend", "cpu"];
+    let rows = json(&mut monolens(&args));
+    assert_eq!(rows[0]["tokens"], 12);
+    assert!(rows[0]["divergence, nats a token"].as_f64().unwrap() < 0.1, "{rows}");
+}
+
+#[test]
+fn the_routed_network_is_held_against_both_experts() {
+    let args = ["bench", "mmoe", "--tokens", "64", "--visual", "0,50", "--repeat", "1", "--format", "csv"];
+    let rows = predicate::str::contains("64,50 %,interleaved,").and(predicate::str::contains("64,0 %,runs,"));
+    monolens(&args).args(["--backend", "cpu"]).assert().success().stdout(rows);
+}

@@ -75,6 +75,7 @@ pub use image::Image;
 pub use inspect::{Inspect, Inspected};
 pub use loader::{OnProgress, Progress, Stage, WeightReader};
 pub use monolens_models::image::TileOptions;
+pub use monolens_models::quant::Quantization;
 pub use options::EngineOptions;
 pub use prompt::Prompt;
 pub use sampling::Settings;

@@ -102,12 +102,12 @@ impl Prepared {
     ) -> Result<Self, EngineError> {
         let kv_dtype = match options.kv_dtype {
             Some(dtype) => dtype,
-            None => default_kv_dtype(model, backend.capabilities())?,
+            None => default_kv_dtype(model, options.weights, backend.capabilities())?,
         };
         let blueprint = Blueprint::new(model, kv_dtype)?;
         let specs = used_weights([&blueprint.vision, &blueprint.decoder]);
-        let check_finite = options.check_finite;
-        let loader = Loader { reader, config: model.config(), check_finite, progress: &mut *progress };
+        let (wish, check_finite) = (options.weights, options.check_finite);
+        let loader = Loader { reader, config: model.config(), wish, check_finite, progress: &mut *progress };
         loader.load(&mut *backend, &specs).await?;
         let wished = context.or(options.context);
         let mut sizes = sizes(model, options, wished);

@@ -11,7 +11,7 @@ use monolens_graph::backend::{
     BackendKind, DeviceInfo, HostTensor, Job, LocalFuture, MemoryUse, Outputs, ProgramId,
 };
 use monolens_graph::plan::{Capabilities, Fusions, Plan};
-use monolens_graph::{Axes, Backend, BackendError, DType, WeightSpec};
+use monolens_graph::{Axes, Backend, BackendError, DType, WeightFormat, WeightSpec};
 
 /// Options of [`WgpuBackend::open`].
 #[derive(Clone, Debug, Default)]
@@ -167,8 +167,8 @@ impl Backend for WgpuBackend {
         &self.capabilities
     }
 
-    fn begin_weight(&mut self, spec: &WeightSpec, dtype: DType) -> Result<(), BackendError> {
-        let upload = Upload::new(&self.gpu, spec, dtype, self.capabilities.max_binding);
+    fn begin_weight(&mut self, spec: &WeightSpec, format: WeightFormat) -> Result<(), BackendError> {
+        let upload = Upload::new(&self.gpu, spec, format, self.capabilities.max_binding);
         self.upload = Some(upload.map_err(|e| self.explain(e))?);
         Ok(())
     }
