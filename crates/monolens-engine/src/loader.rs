@@ -7,12 +7,15 @@ use monolens_models::Model;
 use monolens_models::checkpoint::{CheckpointError, DType as StoredDType, TensorInfo, first_not_finite};
 use monolens_models::config::ModelConfig;
 use monolens_models::weights::Origin;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Bytes that [`LocalWeights`] hands on at a time.
+/// Bytes of a tensor that [`LocalWeights`] hands on at a time.
 const PIECE_BYTES: usize = 4 << 20;
+/// Bytes after which the device is waited for, so that they don't pile up on their way.
+const IN_FLIGHT_BYTES: u64 = 32 << 20;
 
 /// What loading is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,20 +42,16 @@ pub struct Progress<'a> {
 /// Listens to loading, and may end it.
 pub type OnProgress<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
 
-/// Takes the next bytes of a tensor.
-pub type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), EngineError> + 'a;
+/// Bytes of a tensor: borrowed where they are at hand.
+pub type Piece<'a> = Cow<'a, [u8]>;
 
 /// Where weights come from: a mapped file, bytes in memory, HTTP ranges, a file that the user dropped.
 pub trait WeightReader {
     /// Type and shape of a tensor; none if there is no such tensor.
     fn info(&self, tensor: &str) -> Option<TensorInfo>;
 
-    /// Hands all bytes of a tensor to `sink`, in order, in pieces of any size. An error of `sink` ends it.
-    fn stream<'a>(
-        &'a self,
-        tensor: &'a str,
-        sink: &'a mut Sink<'a>,
-    ) -> LocalFuture<'a, Result<(), EngineError>>;
+    /// The bytes of a tensor that begin with number `from`: at least one, and as many as suit the reader.
+    fn read<'a>(&'a self, tensor: &'a str, from: u64) -> LocalFuture<'a, Result<Piece<'a>, EngineError>>;
 }
 
 /// The weights of a model that has them at hand.
@@ -64,12 +63,18 @@ impl WeightReader for LocalWeights {
         self.0.tensors().info(tensor).cloned()
     }
 
-    fn stream<'a>(
-        &'a self,
-        tensor: &'a str,
-        sink: &'a mut Sink<'a>,
-    ) -> LocalFuture<'a, Result<(), EngineError>> {
-        Box::pin(async move { self.0.tensors().bytes(tensor)?.chunks(PIECE_BYTES).try_for_each(sink) })
+    fn read<'a>(&'a self, tensor: &'a str, from: u64) -> LocalFuture<'a, Result<Piece<'a>, EngineError>> {
+        Box::pin(async move {
+            let from = usize::try_from(from).unwrap_or(usize::MAX);
+            Ok(match self.0.tensors().bytes(tensor)? {
+                Cow::Borrowed(bytes) => {
+                    let rest = bytes.get(from..).unwrap_or(&[]);
+                    Cow::Borrowed(&rest[..rest.len().min(PIECE_BYTES)])
+                }
+                // Made up for this call: handed on whole.
+                Cow::Owned(mut bytes) => Cow::Owned(bytes.split_off(from.min(bytes.len()))),
+            })
+        })
     }
 }
 
@@ -108,6 +113,8 @@ pub(crate) struct Loader<'a, 'p> {
     pub check_finite: bool,
     /// Who wants to know.
     pub progress: &'a mut OnProgress<'p>,
+    /// Bytes written since the device was waited for.
+    pub in_flight: u64,
 }
 
 impl Loader<'_, '_> {
@@ -126,6 +133,7 @@ impl Loader<'_, '_> {
             }
             done += size((spec, &dtype));
         }
+        backend.settle().await?;
         self.report("", done, total)
     }
 
@@ -154,29 +162,38 @@ impl Loader<'_, '_> {
     ) -> Result<(), EngineError> {
         self.report(&spec.name, done, total)?;
         let origin = Origin::of(self.config, &spec.name);
-        let stored = self.reader.info(origin.tensor()).map_or(StoredDType::F32, |info| info.dtype);
-        let (check_finite, reader) = (self.check_finite, self.reader);
-        let mut finite = FiniteCheck::new(origin.tensor(), stored);
-        let mut check = |bytes: &[u8]| if check_finite { finite.next(bytes) } else { Ok(()) };
+        let tensor = origin.tensor();
+        let (stored, bytes) =
+            self.reader.info(tensor).map_or((StoredDType::F32, 0), |info| (info.dtype, info.bytes()));
+        let mut finite = FiniteCheck::new(tensor, stored);
+        // What is made of a whole tensor is small.
+        let (as_stored, mut all) = (matches!(origin, Origin::Stored(_)), Vec::new());
         backend.begin_weight(spec, dtype)?;
-        if matches!(origin, Origin::Stored(_)) {
-            let mut written = done;
-            let mut sink = |bytes: &[u8]| {
-                check(bytes)?;
-                backend.write_weight(bytes)?;
-                written += bytes.len() as u64;
-                self.report(&spec.name, written, total)
-            };
-            reader.stream(origin.tensor(), &mut sink).await?;
-        } else {
-            // Made of a whole tensor; these are small.
-            let mut all = Vec::new();
-            let mut sink = |bytes: &[u8]| {
-                check(bytes)?;
-                all.extend_from_slice(bytes);
-                Ok(())
-            };
-            reader.stream(origin.tensor(), &mut sink).await?;
+        let mut at = 0;
+        while at < bytes {
+            let piece = self.reader.read(tensor, at).await?;
+            let to = at + piece.len() as u64;
+            if piece.is_empty() || to > bytes {
+                let reason = format!("expected bytes {at} to {bytes}, got {}", piece.len());
+                return Err(EngineError::Weights { name: tensor.to_owned(), reason });
+            }
+            if self.check_finite {
+                finite.next(&piece)?;
+            }
+            if as_stored {
+                backend.write_weight(&piece)?;
+                self.report(&spec.name, done + to, total)?;
+            } else {
+                all.extend_from_slice(&piece);
+            }
+            self.in_flight += to - at;
+            if self.in_flight >= IN_FLIGHT_BYTES {
+                self.in_flight = 0;
+                backend.settle().await?;
+            }
+            at = to;
+        }
+        if !as_stored {
             let (_, made) = origin.finish(stored, all.into())?;
             backend.write_weight(&made)?;
         }

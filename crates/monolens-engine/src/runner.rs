@@ -90,7 +90,7 @@ impl Runner {
     pub const PROGRAMS: u64 = 4;
 
     /// Allocates every state that the decoder uses, KV pools and visual embeddings.
-    pub fn allocate(
+    pub async fn allocate(
         backend: &mut dyn Backend,
         blueprint: &Blueprint,
         sizes: &Sizes,
@@ -100,7 +100,7 @@ impl Runner {
             let width = value.shape.width().ok_or(EngineError::Internal("a state without a width"))?;
             backend.allocate_state(&value.name, value.dtype, value.shape.rows(&axes), width)?;
         }
-        Ok(())
+        Ok(backend.settle().await?)
     }
 
     /// Prepares the programs; weights and states must be there. `note` is told each program's name before it.

@@ -107,13 +107,14 @@ impl Prepared {
         let blueprint = Blueprint::new(model, kv_dtype)?;
         let specs = used_weights([&blueprint.vision, &blueprint.decoder]);
         let check_finite = options.check_finite;
-        let loader = Loader { reader, config: model.config(), check_finite, progress: &mut *progress };
+        let config = model.config();
+        let loader = Loader { reader, config, check_finite, progress: &mut *progress, in_flight: 0 };
         loader.load(&mut *backend, &specs).await?;
         let wished = context.or(options.context);
         let mut sizes = sizes(model, options, wished);
         // A pool that nobody asked for may be smaller than the default.
         loop {
-            match Runner::allocate(&mut *backend, &blueprint, &sizes) {
+            match Runner::allocate(&mut *backend, &blueprint, &sizes).await {
                 Err(error)
                     if is_too_large(&error)
                         && wished.is_none()

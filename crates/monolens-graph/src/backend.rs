@@ -236,6 +236,12 @@ pub trait Backend {
         width: usize,
     ) -> Result<(), BackendError>;
 
+    /// Waits until the device has taken all that it was given, and raises what went wrong with it: some devices only say
+    /// so later.
+    fn settle<'a>(&'a mut self) -> LocalFuture<'a, Result<(), BackendError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Reads a state back, for tests and for showing what is inside.
     fn read_state<'a>(&'a mut self, name: &'a str) -> LocalFuture<'a, Result<HostTensor, BackendError>>;
 

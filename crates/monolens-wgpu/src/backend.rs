@@ -107,10 +107,14 @@ impl WgpuBackend {
         self.pipelines.len()
     }
 
-    /// Destroys the device, as a driver reset would: for tests of what happens then.
-    pub fn destroy_device(&self) {
-        self.gpu.device.destroy();
-        self.gpu.poll();
+    /// What destroys the device, as a driver reset would, even while the backend is busy: for tests of what happens then.
+    pub fn destroyer(&self) -> impl Fn() + 'static {
+        let device = self.gpu.device.clone();
+        move || {
+            device.destroy();
+            // A failure shows as a lost device.
+            let _ = device.poll(wgpu::PollType::Poll);
+        }
     }
 
     /// Adds what is in use to an error about memory.
@@ -196,6 +200,10 @@ impl Backend for WgpuBackend {
         let max_binding = self.capabilities.max_binding;
         let allocated = self.states.allocate(&self.gpu, name, dtype, rows, width, max_binding);
         allocated.map_err(|e| self.explain(e))
+    }
+
+    fn settle<'a>(&'a mut self) -> LocalFuture<'a, Result<(), BackendError>> {
+        Box::pin(async move { self.gpu.settle().await.map_err(|e| self.explain(e)) })
     }
 
     fn read_state<'a>(&'a mut self, name: &'a str) -> LocalFuture<'a, Result<HostTensor, BackendError>> {

@@ -86,6 +86,22 @@ impl Gpu {
         let _ = self.device.poll(wgpu::PollType::Poll);
     }
 
+    /// Waits until everything submitted is done, and raises what went wrong meanwhile.
+    pub async fn settle(&self) -> Result<(), BackendError> {
+        // In a browser errors come later than the call that made them, but not later than the end of a scope.
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation).pop();
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        self.queue.on_submitted_work_done(move || {
+            // The receiver waits below.
+            let _ = sender.send(());
+        });
+        self.wait();
+        // No answer comes from a lost device.
+        let _ = receiver.await;
+        let _ = scope.await;
+        self.check("a weight, state or program", 0)
+    }
+
     /// Waits for everything submitted; in a browser this is a matter of awaiting instead.
     pub fn wait(&self) {
         let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
