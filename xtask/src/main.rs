@@ -23,7 +23,7 @@ enum Task {
     Test(test::Options),
     /// Only look for a Vulkan device for the GPU tests, and install Mesa's software one where that is possible
     Vulkan,
-    /// Build the engine as a WebAssembly module into web/src/wasm
+    /// Build the engine as a WebAssembly module into web/src/wasm, and do web-assets
     Wasm(web::ModuleOptions),
     /// Copy model, examples and self-test into web/public
     WebAssets,

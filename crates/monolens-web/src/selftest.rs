@@ -33,6 +33,7 @@ struct Case {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct CaseImage {
     file: String,
     max_tiles: usize,

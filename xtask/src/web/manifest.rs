@@ -1,4 +1,5 @@
-//! `manifest.json` of a model's folder: sizes and hashes, by which the page checks what it downloads, block by block.
+//! `manifest.json` of a model's folder: sizes and hashes, by which the page checks what it downloads, chunk by chunk
+//! (`web/src/sources/manifest.ts` reads it).
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -6,8 +7,8 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::Path;
 
-/// Bytes of a block.
-const BLOCK: usize = 4 << 20;
+/// Bytes of a chunk.
+const CHUNK: usize = 4 << 20;
 
 /// Writes the manifest of all files in a folder.
 ///
@@ -22,11 +23,11 @@ pub fn write(folder: &Path) -> Result<()> {
     let files = names.into_iter().map(|name| {
         let path = folder.join(&name);
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let blocks: Vec<String> = bytes.chunks(BLOCK).map(hash).collect();
-        Ok((name, json!({ "size": bytes.len(), "sha256": hash(&bytes), "blocks": blocks })))
+        let chunks: Vec<String> = bytes.chunks(CHUNK).map(hash).collect();
+        Ok((name, json!({ "size": bytes.len(), "sha256": hash(&bytes), "chunks": chunks })))
     });
     let files = files.collect::<Result<serde_json::Map<String, Value>>>()?;
-    let manifest = json!({ "blockSize": BLOCK, "files": files });
+    let manifest = json!({ "chunkBytes": CHUNK, "files": files });
     Ok(fs::write(folder.join("manifest.json"), serde_json::to_vec_pretty(&manifest)?)?)
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask wasm`: the engine as a WebAssembly module in `web/src/wasm/`.
 
 use super::toolchain::{self, Choice};
-use super::{run_tool, sizes};
+use super::{prepare_assets, run_tool, sizes};
 use crate::{root, run};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub struct Options {
     toolchain: Choice,
 }
 
-/// Builds the page's module.
+/// Builds the page's module and prepares what goes with it.
 ///
 /// # Errors
 /// A missing toolchain, with what to install; a failed build.
@@ -26,7 +26,7 @@ pub fn build(options: &Options) -> Result<()> {
     package("monolens-web", "monolens_web", &out, options)?;
     let wasm = out.join("monolens_web_bg.wasm");
     println!("web/src/wasm: {}", sizes::of_file(&wasm)?);
-    Ok(())
+    prepare_assets()
 }
 
 /// Builds a crate's module with its JavaScript and TypeScript into `out`.

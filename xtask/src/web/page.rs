@@ -1,16 +1,10 @@
 //! `cargo xtask web`: builds the page, serves it on this machine and opens it.
 
-use super::sizes::{self, Size};
-use super::{ModuleOptions, build_module, prepare_assets, tool};
+use super::{ModuleOptions, build_module, tool};
 use crate::root;
 use anyhow::{Context, Result, ensure};
-use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-/// What WASM and JavaScript may take together, gzipped.
-const MOST: usize = 1_000_000;
 
 /// What to do with the page.
 #[derive(clap::Args)]
@@ -31,52 +25,17 @@ pub struct Options {
 /// Builds and serves the page.
 ///
 /// # Errors
-/// A failed build; a page that is too large; a port that is taken.
+/// A failed build, which a page that is too large is as well; a port that is taken.
 pub fn run(options: &Options) -> Result<()> {
     build_module(&options.module)?;
-    prepare_assets()?;
     npm(&["ci"])?;
     npm(&["run", "build"])?;
-    check_sizes(&root().join("web/dist"))?;
     if options.build_only { Ok(()) } else { serve(options) }
 }
 
 fn npm(arguments: &[&str]) -> Result<()> {
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
     crate::run(Command::new(npm).args(["--prefix", "web"]).args(arguments)).context("is Node.js installed?")
-}
-
-/// Prints what a visitor downloads, and fails if it is too much. Models and examples come on demand.
-fn check_sizes(dist: &Path) -> Result<()> {
-    let mut files = Vec::new();
-    collect(dist, &mut files)?;
-    files.sort();
-    let mut total = Size::default();
-    for path in files {
-        let size = sizes::of_file(&path)?;
-        println!("{:>60}  {size}", path.strip_prefix(dist).unwrap_or(&path).display());
-        total += size;
-    }
-    println!("{:>60}  {total}", "WASM and JavaScript");
-    ensure!(
-        total.gzipped < MOST,
-        "the page's code takes {} bytes gzipped, {MOST} are allowed",
-        total.gzipped
-    );
-    Ok(())
-}
-
-/// The code among the files below a folder.
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
-        let path = entry?.path();
-        if path.is_dir() {
-            collect(&path, files)?;
-        } else if path.extension().is_some_and(|e| e == "js" || e == "mjs" || e == "wasm") {
-            files.push(path);
-        }
-    }
-    Ok(())
 }
 
 fn serve(options: &Options) -> Result<()> {

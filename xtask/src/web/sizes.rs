@@ -9,19 +9,12 @@ use std::io::Write;
 use std::path::Path;
 
 /// Bytes of a file as it is and as a server sends it.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Size {
     /// As it is.
     pub raw: usize,
     /// Compressed by gzip at its best.
     pub gzipped: usize,
-}
-
-impl std::ops::AddAssign for Size {
-    fn add_assign(&mut self, other: Self) {
-        self.raw += other.raw;
-        self.gzipped += other.gzipped;
-    }
 }
 
 impl fmt::Display for Size {
