@@ -190,7 +190,7 @@ impl Engine {
         for admitted in self.scheduler.admit() {
             self.started(admitted.key, admitted.reused, admitted.tiles);
         }
-        let work = self.scheduler.plan();
+        let work = self.scheduler.plan(self.runner.chunk());
         if work.is_empty() {
             return match self.scheduler.counts() {
                 (0, 0) => Ok(()),

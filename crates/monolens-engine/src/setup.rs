@@ -76,12 +76,7 @@ impl Engine {
 }
 
 fn limits(sizes: &Sizes, options: &EngineOptions) -> Limits {
-    Limits {
-        chunk: sizes.chunk,
-        sequences: sizes.sequences,
-        places: sizes.places,
-        prefix_cache: options.prefix_cache,
-    }
+    Limits { sequences: sizes.sequences, places: sizes.places, prefix_cache: options.prefix_cache }
 }
 
 /// A device with weights, states and programs.
@@ -152,6 +147,7 @@ fn sizes(model: &Model, options: &EngineOptions, context: Option<usize>) -> Size
         // One conversation of full length always fits.
         kv_tokens: options.kv_tokens.unwrap_or(context).max(context),
         chunk: options.chunk.min(context),
+        launch_seconds: options.launch_seconds,
         sequences: options.sequences,
         tiles_per_run: options.tiles_per_run,
         places: options.waiting_tiles.max(options.tiles_per_run),

@@ -261,6 +261,12 @@ pub trait Backend {
         job: &'a Job<'a>,
     ) -> LocalFuture<'a, Result<Outputs, BackendError>>;
 
+    /// Seconds that the longest launch of a program's last run held the device, as far as that is known: in a browser
+    /// the page cannot draw meanwhile.
+    fn longest(&self, _: ProgramId) -> Option<f64> {
+        None
+    }
+
     /// Kernel launches that a run with these axes makes, by operator name, in order.
     fn dispatches(&self, program: ProgramId, axes: &Axes) -> Vec<&'static str>;
 

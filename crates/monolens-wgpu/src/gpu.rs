@@ -87,7 +87,7 @@ impl Gpu {
     }
 
     /// Waits until everything submitted is done, and raises what went wrong meanwhile.
-    pub async fn settle(&self) -> Result<(), BackendError> {
+    pub async fn settle(&self, what: &str) -> Result<(), BackendError> {
         // In a browser errors come later than the call that made them, but not later than the end of a scope.
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation).pop();
         let (sender, receiver) = futures_channel::oneshot::channel();
@@ -99,7 +99,13 @@ impl Gpu {
         // No answer comes from a lost device.
         let _ = receiver.await;
         let _ = scope.await;
-        self.check("a weight, state or program", 0)
+        self.check(what, 0)
+    }
+
+    /// Waits for a submit and those before it; in a browser this is a matter of awaiting instead.
+    pub fn wait_for(&self, submit: wgpu::SubmissionIndex) {
+        // A failure shows as a lost device.
+        let _ = self.device.poll(wgpu::PollType::Wait { submission_index: Some(submit), timeout: None });
     }
 
     /// Waits for everything submitted; in a browser this is a matter of awaiting instead.

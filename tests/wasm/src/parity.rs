@@ -22,7 +22,9 @@ struct Outcome {
 ///
 /// # Errors
 /// An unknown tier.
-#[wasm_bindgen(unchecked_return_type = "{ device: string; skipped?: string; operators: [string, number][]; failures: string[] }")]
+#[wasm_bindgen(
+    unchecked_return_type = "{ device: string; skipped?: string; operators: [string, number][]; failures: string[] }"
+)]
 pub async fn parity(tier: String, fused: bool, cases: usize) -> Result<JsValue, JsValue> {
     let tier = Tier::from_name(&tier).ok_or_else(|| JsValue::from_str("an unknown tier"))?;
     let options = WgpuOptions { tier: Some(tier), allow_software: true, ..WgpuOptions::default() };
