@@ -8,3 +8,6 @@ pub mod cases;
 pub mod compare;
 pub mod parity;
 pub mod run;
+
+pub use monolens_graph::plan::Fusions;
+pub use monolens_wgpu::Tier;

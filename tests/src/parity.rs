@@ -1,8 +1,9 @@
 //! Holds a backend to the CPU reference.
 
 use crate::case::Case;
+use crate::cases;
+use crate::compare::tensors;
 use crate::run::Runner;
-use crate::{cases, compare};
 use monolens_cpu::{Arithmetic, CpuBackend, CpuOptions};
 use monolens_graph::plan::Fusions;
 use monolens_wgpu::{Tier, WgpuBackend, WgpuOptions};
@@ -38,13 +39,13 @@ pub fn wgpu(tier: Tier, fusions: Fusions) -> Option<Runner> {
 }
 
 /// The share of the allowed error that a case used.
-fn share_of_limit(reference: &mut Runner, runner: &mut Runner, case: &Case) -> Result<f64, String> {
-    let want = reference.run(case)?;
-    let got = runner.run(case)?;
+async fn share_of_limit(reference: &mut Runner, runner: &mut Runner, case: &Case) -> Result<f64, String> {
+    let want = reference.run(case).await?;
+    let got = runner.run(case).await?;
     let mut worst = 0f64;
     for (name, want) in &want {
         let got = got.get(name).ok_or(format!("{}: {name} is missing", case.label))?;
-        let error = compare::tensors(got, want).map_err(|e| format!("{}: {name}: {e}", case.label))?;
+        let error = tensors(got, want).map_err(|e| format!("{}: {name}: {e}", case.label))?;
         if error > case.limit {
             return Err(format!("{}: {name}: NMSE {error:.1e}, limit {:.0e}", case.label, case.limit));
         }
@@ -53,23 +54,38 @@ fn share_of_limit(reference: &mut Runner, runner: &mut Runner, case: &Case) -> R
     Ok(worst)
 }
 
+/// What became of the cases.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The worst share of the allowed error of each operator.
+    pub shares: BTreeMap<&'static str, f64>,
+    /// Cases over their limit, and what else went wrong.
+    pub failures: Vec<String>,
+}
+
+/// Runs that many cases of every operator.
+pub async fn compare(reference: &mut Runner, runner: &mut Runner, cases: usize) -> Report {
+    let mut report = Report::default();
+    for (operator, draw) in cases::all() {
+        let mut worst = 0f64;
+        for number in 0..cases {
+            match share_of_limit(reference, runner, &draw(number)).await {
+                Ok(share) => worst = worst.max(share),
+                Err(error) => report.failures.push(error),
+            }
+        }
+        report.shares.insert(operator, worst);
+    }
+    report
+}
+
 /// Runs all cases and prints the worst share of the limit for each operator.
 ///
 /// # Panics
 /// When a case is over its limit, naming the first twenty.
 pub fn hold_to_reference(runner: &mut Runner) {
-    let mut reference = cpu(Fusions::NONE);
-    let (mut table, mut failures) = (BTreeMap::new(), Vec::new());
-    for (operator, draw) in cases::all() {
-        let mut worst = 0f64;
-        for number in 0..CASES {
-            match share_of_limit(&mut reference, runner, &draw(number)) {
-                Ok(share) => worst = worst.max(share),
-                Err(error) => failures.push(error),
-            }
-        }
-        table.insert(operator, worst);
-    }
+    let report = pollster::block_on(compare(&mut cpu(Fusions::NONE), runner, CASES));
+    let Report { shares: table, mut failures } = report;
     println!("{}: {CASES} cases an operator, worst share of the allowed error:", runner.name());
     table.iter().for_each(|(operator, share)| println!("  {operator:<24} {:>6.2} %", share * 100.0));
     let count = failures.len();

@@ -3,6 +3,7 @@
 
 mod test;
 mod vulkan;
+mod web;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -22,18 +23,32 @@ enum Task {
     Test(test::Options),
     /// Only look for a Vulkan device for the GPU tests, and install Mesa's software one where that is possible
     Vulkan,
+    /// Build the engine as a WebAssembly module into web/src/wasm, and do web-assets
+    Wasm(web::ModuleOptions),
+    /// Copy model, examples and self-test into web/public
+    WebAssets,
+    /// Build the browser demo, serve it on this machine and open it
+    Web(web::PageOptions),
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().task {
         Task::Test(options) => test::run_all(&options),
         Task::Vulkan => vulkan::ensure().map(|found| println!("Vulkan device: {found}")),
+        Task::Wasm(options) => web::build_module(&options),
+        Task::WebAssets => web::prepare_assets(),
+        Task::Web(options) => web::run_page(&options),
     }
 }
 
 /// The project's root.
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Whether packages can be installed.
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout.starts_with(b"0\n"))
 }
 
 /// Runs a command from the root, showing it, and fails if it does.

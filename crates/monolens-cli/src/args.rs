@@ -169,6 +169,7 @@ impl DeviceArgs {
             tier: self.tier.clone(),
             threads: self.threads.map(usize::from),
             arithmetic: if self.exact { CpuArithmetic::Exact } else { CpuArithmetic::Fast },
+            ..BackendChoice::default()
         }
     }
 }

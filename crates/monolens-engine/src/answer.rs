@@ -2,6 +2,7 @@
 
 use crate::chat::{Chat, Message, Role};
 use crate::{Engine, EngineError, Event, FinishReason, Image, Prompt, RequestId, Settings};
+use monolens_models::Model;
 use monolens_models::image::{DecodeOptions, TileOptions, decode};
 
 /// Images made ready for a conversation.
@@ -22,6 +23,24 @@ pub struct Answer<'a> {
     begin: usize,
 }
 
+impl Images {
+    /// As [`Engine::images`], with a model alone.
+    ///
+    /// # Errors
+    /// As [`Engine::images`].
+    pub fn new(
+        model: &Model,
+        files: &[&[u8]],
+        options: &TileOptions,
+        decode_options: &DecodeOptions,
+    ) -> Result<Self, EngineError> {
+        let decoded =
+            files.iter().map(|bytes| decode(bytes, decode_options)).collect::<Result<Vec<_>, _>>()?;
+        let prepared = model.preprocess(&decoded, options)?;
+        Ok(Self { images: prepared.images.into_iter().map(Image::new).collect(), warning: prepared.warning })
+    }
+}
+
 impl Engine {
     /// Decodes images (PNG, JPEG, WebP, BMP, GIF, TIFF) and cuts them into tiles; the tile budget is shared by all of
     /// them. Images of earlier turns count in a budget of their own.
@@ -29,12 +48,7 @@ impl Engine {
     /// # Errors
     /// Bytes that are no image, or too large an image.
     pub fn images(&self, files: &[&[u8]], options: &TileOptions) -> Result<Images, EngineError> {
-        let decode_options = DecodeOptions::default();
-        let decoded =
-            files.iter().map(|bytes| decode(bytes, &decode_options)).collect::<Result<Vec<_>, _>>()?;
-        let prepared = self.model().preprocess(&decoded, options)?;
-        let images = prepared.images.into_iter().map(Image::new).collect();
-        Ok(Images { images, warning: prepared.warning })
+        Images::new(self.model(), files, options, &DecodeOptions::default())
     }
 
     /// The prompt that asks the model for the next message of a conversation.

@@ -10,12 +10,15 @@ use monolens_models::checkpoint::{
 use monolens_models::config::ModelConfig;
 use monolens_models::quant::{PACKED, Quantization, Quantizer, SCALE};
 use monolens_models::weights::{Origin, Supply};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Bytes that [`LocalWeights`] hands on at a time.
+/// Bytes of a tensor that [`LocalWeights`] hands on at a time.
 const PIECE_BYTES: usize = 4 << 20;
+/// Bytes after which the device is waited for, so that they don't pile up on their way.
+const IN_FLIGHT_BYTES: u64 = 32 << 20;
 
 /// What loading is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,20 +45,16 @@ pub struct Progress<'a> {
 /// Listens to loading, and may end it.
 pub type OnProgress<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
 
-/// Takes the next bytes of a tensor.
-pub type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), EngineError> + 'a;
+/// Bytes of a tensor: borrowed where they are at hand.
+pub type Piece<'a> = Cow<'a, [u8]>;
 
 /// Where weights come from: a mapped file, bytes in memory, HTTP ranges, a file that the user dropped.
 pub trait WeightReader {
     /// Type and shape of a tensor; none if there is no such tensor.
     fn info(&self, tensor: &str) -> Option<TensorInfo>;
 
-    /// Hands all bytes of a tensor to `sink`, in order, in pieces of any size. An error of `sink` ends it.
-    fn stream<'a>(
-        &'a self,
-        tensor: &'a str,
-        sink: &'a mut Sink<'a>,
-    ) -> LocalFuture<'a, Result<(), EngineError>>;
+    /// The bytes of a tensor that begin with number `from`: at least one, and as many as suit the reader.
+    fn read<'a>(&'a self, tensor: &'a str, from: u64) -> LocalFuture<'a, Result<Piece<'a>, EngineError>>;
 }
 
 /// The weights of a model that has them at hand.
@@ -67,12 +66,18 @@ impl WeightReader for LocalWeights {
         self.0.tensors().info(tensor).cloned()
     }
 
-    fn stream<'a>(
-        &'a self,
-        tensor: &'a str,
-        sink: &'a mut Sink<'a>,
-    ) -> LocalFuture<'a, Result<(), EngineError>> {
-        Box::pin(async move { self.0.tensors().bytes(tensor)?.chunks(PIECE_BYTES).try_for_each(sink) })
+    fn read<'a>(&'a self, tensor: &'a str, from: u64) -> LocalFuture<'a, Result<Piece<'a>, EngineError>> {
+        Box::pin(async move {
+            let from = usize::try_from(from).unwrap_or(usize::MAX);
+            Ok(match self.0.tensors().bytes(tensor)? {
+                Cow::Borrowed(bytes) => {
+                    let rest = bytes.get(from..).unwrap_or(&[]);
+                    Cow::Borrowed(&rest[..rest.len().min(PIECE_BYTES)])
+                }
+                // Made up for this call: handed on whole.
+                Cow::Owned(mut bytes) => Cow::Owned(bytes.split_off(from.min(bytes.len()))),
+            })
+        })
     }
 }
 
@@ -103,6 +108,8 @@ pub(crate) struct Loader<'a, 'p> {
     pub check_finite: bool,
     /// Who wants to know.
     pub progress: &'a mut OnProgress<'p>,
+    /// Bytes written since the device was waited for.
+    pub in_flight: u64,
 }
 
 impl Loader<'_, '_> {
@@ -121,6 +128,7 @@ impl Loader<'_, '_> {
             }
             done += size((spec, &supply));
         }
+        backend.settle().await?;
         self.report("", done, total)
     }
 
@@ -140,63 +148,79 @@ impl Loader<'_, '_> {
         let origin = Origin::of(self.config, &spec.name);
         backend.begin_weight(spec, supply.format())?;
         let mut written = done;
-        let mut write = |loader: &mut Self, bytes: &[u8]| {
+        let mut write = |loader: &mut Self, backend: &mut dyn Backend, bytes: &[u8]| {
             backend.write_weight(bytes)?;
             written += bytes.len() as u64;
             loader.report(&spec.name, written, total)
         };
         match supply {
-            Supply::Stored(_) => self.pass_on(origin.tensor(), &mut write).await?,
+            Supply::Stored(_) => self.pass_on(backend, origin.tensor(), &mut write).await?,
             Supply::Packed(_) => {
                 let base = spec.name.trim_end_matches("weight");
-                self.pass_on(&format!("{base}{PACKED}"), &mut write).await?;
-                self.pass_on(&format!("{base}{SCALE}"), &mut write).await?;
+                self.pass_on(backend, &format!("{base}{PACKED}"), &mut write).await?;
+                self.pass_on(backend, &format!("{base}{SCALE}"), &mut write).await?;
             }
             Supply::Rounded(format) => {
-                let stored = self.stored(origin.tensor());
-                let mut rounding = Rounding::new(stored, format);
-                let mut round = |loader: &mut Self, bytes: &[u8]| write(loader, rounding.next(bytes));
-                self.pass_on(origin.tensor(), &mut round).await?;
+                let mut rounding = Rounding::new(self.stored(origin.tensor()).0, format);
+                let mut round = |loader: &mut Self, backend: &mut dyn Backend, bytes: &[u8]| {
+                    write(loader, backend, rounding.next(bytes))
+                };
+                self.pass_on(backend, origin.tensor(), &mut round).await?;
                 let scales = rounding.finish(&spec.name);
-                write(self, &scales)?;
+                write(self, backend, &scales)?;
             }
             Supply::Derived => {
                 // Made of a whole tensor; these are small.
                 let mut all = Vec::new();
-                let mut keep = |_: &mut Self, bytes: &[u8]| {
+                let mut keep = |_: &mut Self, _: &mut dyn Backend, bytes: &[u8]| {
                     all.extend_from_slice(bytes);
                     Ok(())
                 };
-                self.pass_on(origin.tensor(), &mut keep).await?;
-                let (_, made) = origin.finish(self.stored(origin.tensor()), all.into())?;
-                write(self, &made)?;
+                self.pass_on(backend, origin.tensor(), &mut keep).await?;
+                let (_, made) = origin.finish(self.stored(origin.tensor()).0, all.into())?;
+                write(self, backend, &made)?;
             }
         }
         Ok(backend.end_weight()?)
     }
 
-    fn stored(&self, tensor: &str) -> StoredDType {
-        self.reader.info(tensor).map_or(StoredDType::F32, |info| info.dtype)
+    /// Type and size in bytes of a stored tensor.
+    fn stored(&self, tensor: &str) -> (StoredDType, u64) {
+        self.reader.info(tensor).map_or((StoredDType::F32, 0), |info| (info.dtype, info.bytes()))
     }
 
-    /// Reads a tensor, checks it if so wanted, and hands it to `take` in pieces.
+    /// Reads a tensor, checks it if so wanted, and hands it to `take` in pieces; waits for the device now and then.
     async fn pass_on(
         &mut self,
+        backend: &mut dyn Backend,
         tensor: &str,
-        take: &mut dyn FnMut(&mut Self, &[u8]) -> Result<(), EngineError>,
+        take: &mut dyn FnMut(&mut Self, &mut dyn Backend, &[u8]) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
         let reader = self.reader;
-        let stored = self.stored(tensor);
+        let (stored, bytes) = self.stored(tensor);
         // Integers are always finite.
         let check_finite = self.check_finite && stored.is_weight();
         let mut finite = FiniteCheck::new(tensor, stored);
-        let mut sink = |bytes: &[u8]| {
-            if check_finite {
-                finite.next(bytes)?;
+        let mut at = 0;
+        while at < bytes {
+            let piece = reader.read(tensor, at).await?;
+            let to = at + piece.len() as u64;
+            if piece.is_empty() || to > bytes {
+                let reason = format!("expected bytes {at} to {bytes}, got {}", piece.len());
+                return Err(EngineError::Weights { name: tensor.to_owned(), reason });
             }
-            take(self, bytes)
-        };
-        reader.stream(tensor, &mut sink).await
+            if check_finite {
+                finite.next(&piece)?;
+            }
+            take(self, backend, &piece)?;
+            self.in_flight += to - at;
+            if self.in_flight >= IN_FLIGHT_BYTES {
+                self.in_flight = 0;
+                backend.settle().await?;
+            }
+            at = to;
+        }
+        Ok(())
     }
 
     fn report(&mut self, name: &str, done: u64, total: u64) -> Result<(), EngineError> {

@@ -17,6 +17,8 @@ pub struct EngineOptions {
     pub weights: Option<Quantization>,
     /// Prompt rows in a step at most: smaller steps mean less memory and more frequent events.
     pub chunk: usize,
+    /// Seconds that one kernel launch may hold the device: steps get fewer rows where a launch takes longer.
+    pub launch_seconds: f64,
     /// Sequences that may run at once.
     pub sequences: usize,
     /// Tiles that one run of the vision program takes.
@@ -37,6 +39,7 @@ impl Default for EngineOptions {
             kv_dtype: None,
             weights: None,
             chunk: 512,
+            launch_seconds: if cfg!(target_arch = "wasm32") { 0.025 } else { 0.5 },
             sequences: 8,
             tiles_per_run: 4,
             waiting_tiles: 6,

@@ -15,9 +15,9 @@ pub struct Prompt {
     pub images: Vec<Image>,
 }
 
-/// What a model's prompts must fit.
+/// What a model's prompts must fit: see [`crate::Engine::prompt_shape`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PromptShape {
+pub struct PromptShape {
     /// Ids are below this.
     pub vocab: usize,
     /// The placeholder id.
@@ -43,7 +43,10 @@ impl Prompt {
     }
 
     /// Checks ids, placeholders, tiles and length.
-    pub(crate) fn check(&self, shape: &PromptShape) -> Result<(), EngineError> {
+    ///
+    /// # Errors
+    /// The first that does not fit.
+    pub fn check(&self, shape: &PromptShape) -> Result<(), EngineError> {
         if self.ids.is_empty() {
             return Err(EngineError::EmptyPrompt);
         }

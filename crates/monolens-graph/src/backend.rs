@@ -236,6 +236,12 @@ pub trait Backend {
         width: usize,
     ) -> Result<(), BackendError>;
 
+    /// Waits until the device has taken all that it was given, and raises what went wrong with it: some devices only say
+    /// so later.
+    fn settle<'a>(&'a mut self) -> LocalFuture<'a, Result<(), BackendError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Reads a state back, for tests and for showing what is inside.
     fn read_state<'a>(&'a mut self, name: &'a str) -> LocalFuture<'a, Result<HostTensor, BackendError>>;
 
@@ -254,6 +260,12 @@ pub trait Backend {
         program: ProgramId,
         job: &'a Job<'a>,
     ) -> LocalFuture<'a, Result<Outputs, BackendError>>;
+
+    /// Seconds that the longest launch of a program's last run held the device, as far as that is known: in a browser
+    /// the page cannot draw meanwhile.
+    fn longest(&self, _: ProgramId) -> Option<f64> {
+        None
+    }
 
     /// Kernel launches that a run with these axes makes, by operator name, in order.
     fn dispatches(&self, program: ProgramId, axes: &Axes) -> Vec<&'static str>;

@@ -25,6 +25,7 @@ mod backend;
 mod check;
 mod gpu;
 mod ops;
+mod pace;
 mod pipelines;
 mod program;
 pub mod shaders;

@@ -76,7 +76,7 @@ fn a_run_after_the_device_was_lost_says_so() {
     let x = random(16, 3);
     let inputs = [("x", bytemuck::cast_slice(&x))];
     run(&mut backend, program, &graph, axes, &inputs).unwrap();
-    backend.destroy_device();
+    backend.destroyer()();
     let error = run(&mut backend, program, &graph, axes, &inputs).unwrap_err();
     assert!(matches!(error, BackendError::DeviceLost { .. }), "{error}");
     let error = backend.allocate_state("s", DType::F32, 4, 4).unwrap_err();
