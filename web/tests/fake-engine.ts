@@ -181,6 +181,7 @@ export async function load(files: ModelFiles, _options: LoadOptions, onProgress:
     }
     if (!onProgress({ stage: 'weights', done: end, total: size, name: 'a' })) throw new FakeError('cancelled');
   }
+  onProgress({ stage: 'programs', done: 0, total: 2, name: 'matmul' });
   return new FakeEngine();
 }
 
