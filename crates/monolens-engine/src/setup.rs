@@ -3,6 +3,7 @@
 use crate::blueprint::{Blueprint, default_context, default_kv_dtype};
 use crate::kv::pages_for;
 use crate::loader::{Loader, LocalWeights, OnProgress, Progress, Stage, WeightReader, used_weights};
+use crate::memory::Needs;
 use crate::runner::{Runner, Sizes, is_too_large};
 use crate::scheduler::{Limits, Scheduler};
 use crate::{Engine, EngineError, EngineOptions};
@@ -104,7 +105,8 @@ impl Prepared {
         let check_finite = options.check_finite;
         let config = model.config();
         let loader = Loader { reader, config, check_finite, progress: &mut *progress, in_flight: 0 };
-        loader.load(&mut *backend, &specs).await?;
+        let needs = Needs::new(reader, config, &specs, &blueprint);
+        loader.load(&mut *backend, &specs).await.map_err(|error| needs.of_weights(error))?;
         let wished = context.or(options.context);
         let mut sizes = sizes(model, options, wished);
         // A pool that nobody asked for may be smaller than the default.
@@ -120,7 +122,7 @@ impl Prepared {
                     sizes.context /= 2;
                     sizes.kv_tokens = sizes.context;
                 }
-                other => break other?,
+                other => break other.map_err(|error| needs.of_context(error, sizes.context, options))?,
             }
         }
         let mut count = 0;
@@ -132,7 +134,8 @@ impl Prepared {
                 ControlFlow::Break(()) => Err(EngineError::Cancelled),
             }
         };
-        let runner = Runner::new(backend, &blueprint, sizes, &mut note).await?;
+        let runner = Runner::new(backend, &blueprint, sizes, &mut note).await;
+        let runner = runner.map_err(|error| needs.of_context(error, sizes.context, options))?;
         Ok(Self { blueprint, runner })
     }
 }
