@@ -13,7 +13,8 @@ for (const feature of ['none', 'shader-f16']) {
       async ({ feature, nativeOnly }) => {
         const harness = await import(new URL('/harness/monolens_browser_tests.js', location.href).href);
         await harness.default();
-        const adapter = await navigator.gpu?.requestAdapter();
+        // eslint-disable-next-line @typescript-eslint/no-explicit-any
+        const adapter: any = await (navigator as any).gpu?.requestAdapter();
         if (!adapter) return { skipped: 'there is no WebGPU adapter' };
         if (feature !== 'none' && !adapter.features.has(feature)) return { skipped: `the adapter has no ${feature}` };
         const device = await adapter.requestDevice({ requiredFeatures: feature === 'none' ? [] : [feature] });
