@@ -4,7 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DATA = Path(__file__).parents[1] / "data"
-TRAIN_STYLES = ("noto", "noto-v1", "fluent-emoji", "fluent-emoji-flat", "fxemoji", "emojione")
+COLOUR_STYLES = (
+    "noto", "noto-v1", "fluent-emoji", "fluent-emoji-flat", "fluent-emoji-3d", "fxemoji", "emojione", "streamline-emojis",
+)  # fmt: skip
+# Silhouettes, given a random colour when drawn: they teach the outline.
+MONO_STYLES = ("fluent-emoji-high-contrast", "emojione-monotone")
+TRAIN_STYLES = COLOUR_STYLES + MONO_STYLES
 HELD_OUT_STYLES = ("twemoji", "openmoji")
 
 COLOURS = {
@@ -42,7 +47,6 @@ class Thing:
     name: str
     kind: str
     slugs: tuple[str, ...] = field(repr=False)
-    core: bool = False
 
     @property
     def said(self) -> str:
@@ -69,8 +73,7 @@ def things() -> list[Thing]:
     for line in (DATA / "things.txt").read_text().splitlines():
         if line and not line.startswith("#"):
             name, kind, slugs = (part.strip() for part in line.split("|"))
-            core, name = name.startswith("* "), name.removeprefix("* ")
-            out.append(Thing(name, kind, tuple(s.strip() for s in slugs.split(",")), core))
+            out.append(Thing(name, kind, tuple(s.strip() for s in slugs.split(","))))
     return out
 
 
