@@ -38,7 +38,7 @@ def normalise(tiles: Tensor) -> Tensor:
 def augment(rng: np.random.Generator, tiles: np.ndarray, records: list[dict], side: int) -> np.ndarray:
     """Mirror (where no side is named), shift by a few pixels, mild changes of light and colour; resized to the side."""
     out = resize(tiles, side).astype(np.float32)
-    n, s = len(tiles), tiles.shape[1]
+    n, s = len(out), side
     shifts = rng.integers(-(s // 16), s // 16 + 1, (n, 2))
     gains = rng.normal(1, 0.07, (n, 1, 1, 1)) + rng.normal(0, 0.04, (n, 1, 1, 3))
     lifts = rng.normal(0, 8, (n, 1, 1, 1))
