@@ -35,6 +35,7 @@ class ModelConfig:
     vision_size: int = 192
     vision_image_size: int = 64
     visual_attention: str = "qkvo"
+    experts: bool = True  # False: the image takes the text's weights too (for the ablation)
     image_token: int = field(default=-1)
 
     @property
@@ -282,7 +283,7 @@ class MonoInternVL(nn.Module):
                 x, used = vis[:, used : used + b - a].to(embed.weight.dtype), used + b - a
             else:
                 x = embed(ids[:1, a:b] if b <= shared else ids[:, a:b])
-            parts.append(Part(x, bool(visual[a]), (cos[a:b], sin[a:b])))
+            parts.append(Part(x, bool(visual[a]) and self.cfg.experts, (cos[a:b], sin[a:b])))
         layers = self.language_model.model.layers
         for i, layer in enumerate(layers):
             last = rows[:, cuts[-2] :] if rows is not None and i == len(layers) - 1 else None

@@ -11,6 +11,7 @@ import shutil
 import signal
 import time
 import tomllib
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -131,7 +132,16 @@ class Run:
     def export(self, out: Path) -> None:
         checkpoint.write(self.model, self.state / "tokenizer", out)
 
-    def go(self, minutes: float) -> None:
+    def take_over(self, other: Path) -> None:
+        """Begins with a finished stage of another run, unless this run has begun; tensors it lacks are left out."""
+        if self.file.exists():
+            return
+        saved, own = torch.load(other, weights_only=True), self.model.state_dict()
+        saved["model"] = {k: v for k, v in saved["model"].items() if k in own}
+        torch.save(saved, self.file)
+
+    def go(self, minutes: float, at_end: Callable[["Run"], None] | None = None) -> None:
+        """Trains on from the saved state; `at_end` is called after each stage."""
         self.resume()
         began = saved = time.time()
         train = self.cfg["train"]
@@ -142,6 +152,8 @@ class Run:
             if self.step >= spec["steps"]:
                 self.save()
                 shutil.copyfile(self.file, self.file.with_stem(f"state_{spec['name']}"))
+                if at_end:
+                    at_end(self)
                 if self.stage + 1 == len(self.cfg["stage"]):
                     break
                 self.stage, self.step = self.stage + 1, 0
