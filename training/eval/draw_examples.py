@@ -59,7 +59,7 @@ def draw(icons: dict, font: Path) -> dict[str, tuple[Image.Image, list[str]]]:
     thing("penguin", "penguin", b, SOFT["sky"], "What is in the picture?", "How old is it?")
     thing("guitar", "guitar", (256, 320), SOFT["sand"], "What is this?", "Can you see a violin?")
     thing("ladybug", "lady-beetle", b, SOFT["mint"], "What is this?", "What kind of thing is it?")
-    thing("watermelon", "watermelon", (384, 288), COLOURS["white"], "What fruit is this?", "What colour is the background?")
+    thing("flag", "flag-japan", (384, 320), SOFT["sky"], "Which country's flag is this?", "What is the capital?")
     # Shapes are drawn four times as large and shrunk, for smooth edges.
     stars = picture((4 * 448, 4 * 448), COLOURS["blue"])
     for k in range(5):

@@ -232,14 +232,31 @@ class MonoInternVL(nn.Module):
 
     @torch.no_grad()
     def reset(self) -> None:
-        """Initial weights: normal 0.02, residual projections smaller; visual experts equal the text experts."""
+        """Initial weights, for a residual stream of size one from the first layer on: embeddings of that size, matrices
+        that keep it, and nothing added yet by the layers. (With small embeddings, 0.03, the first layer's additions
+        grew to 100 times all that later layers added, and those learned nothing.)"""
         for name, p in self.named_parameters():
-            if p.dim() > 1:
-                residual = name.endswith(("wo.weight", "w2.weight", "wo_ve.weight"))
-                p.normal_(0, 0.03 / ((2 * self.cfg.layers) ** 0.5 if residual else 1))
-            elif name.endswith("bias"):
+            if "tok_embeddings" in name:
+                p.normal_(0, 1)
+            elif name.endswith(("wo.weight", "w2.weight", "wo_ve.weight", "output.weight")):
+                p.normal_(0, 0.002)
+            elif p.dim() > 1 and "position" not in name:
+                p.normal_(0, p[0].numel() ** -0.5)
+            elif name.endswith(("bias", "position_embedding")):
                 p.zero_()
         self.copy_text_experts()
+
+    @torch.no_grad()
+    def whiten(self, pixels: Tensor, floor: float = 1e-3) -> None:
+        """Starts the patch embedding as a whitening of patches of these pixels: colour is 90 % of their variance, and
+        edges, the rest of it, would be learned late."""
+        p, w = self.cfg.patch, self.vision_model.embeddings.patch_embedding
+        rows = pixels.float().unfold(2, p, p).unfold(3, p, p).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3 * p * p)
+        variance, axes = torch.linalg.eigh(torch.cov(rows.T))
+        scale = (variance + floor * variance[-1]).rsqrt()
+        basis = (axes * scale).T.flip(0)[: w.out_channels]
+        w.weight[: len(basis)] = basis.view(-1, *w.weight.shape[1:]).to(w.weight.dtype)
+        w.bias[: len(basis)] = -(basis @ rows.mean(0)).to(w.bias.dtype)
 
     @torch.no_grad()
     def copy_text_experts(self) -> None:

@@ -74,8 +74,11 @@ class Run:
     def enter(self, saved: dict | None = None) -> None:
         """Sets up the optimiser of the current stage."""
         spec = self.cfg["stage"][self.stage]
-        if self.stage == 1 and self.step == 0 and saved is None:
+        sees = [s["data"] != "text" for s in self.cfg["stage"]]
+        if saved is None and self.stage == sees.index(True):
             self.model.copy_text_experts()
+            folder = self.state / f"train_{self.cfg['model']['tile']}"
+            self.model.whiten(normalise(torch.from_numpy(np.load(folder / "shard_000.npy")[:500])))
         train = self.cfg["train"]
         self.model.cfg.tile = spec.get("tile", self.cfg["model"]["tile"])
         self.masters = Masters(self.model, spec["train"], train["weight_decay"], train["vision_lr"])
