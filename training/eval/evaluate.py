@@ -10,6 +10,7 @@ import os
 import subprocess
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from PIL import Image
 from monotrain import checkpoint
 from monotrain.answers import answer
 from monotrain.metrics import TASKS, baselines, interval, score
+from monotrain.questions import knows
 from monotrain.tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[1]
@@ -86,6 +88,7 @@ def main() -> None:
     parser.add_argument("extra", nargs="*", help="further arguments for monolens (after --)")
     args = parser.parse_args()
     ask = pytorch(args.model) if args.engine == "pytorch" else monolens(args.model, args.binary, args.extra)
+    only_core = tomllib.loads((ROOT / "config.toml").read_text())["data"]["only_core"]
     tile = checkpoint.read_config(args.model).tile
     numbers: dict[str, dict] = {}
     wrong: list[tuple[np.ndarray, dict]] = []
@@ -93,7 +96,8 @@ def main() -> None:
     for name in args.tasks:
         task, folder = TASKS[name], args.state / f"eval_{tile}"
         records = json.loads((folder / f"{task.pictures}.json").read_text())
-        tiles, records = np.load(folder / f"{task.pictures}.npy")[: args.n], records[: args.n]
+        keep = [i for i, r in enumerate(records) if knows(r, only_core)][: args.n]
+        tiles, records = np.load(folder / f"{task.pictures}.npy")[keep], [records[i] for i in keep]
         result = score(name, records, lambda q, keep, t=tiles: ask(q, t[keep]))
         right, n = sum(r["right"] for r in result), len(result)
         (low, high), (chance, majority) = interval(right, n), baselines(result)

@@ -67,6 +67,7 @@ class Source:
         self.text_budget = cfg["data"]["text_tokens"]
         self.folder, self.shards = state / f"train_{cfg['model']['tile']}", cfg["data"]["shards"]
         self.mix, self.short = cfg["data"]["mix"], cfg["data"]["short"]
+        self.only_core = cfg["data"]["only_core"]
         self.usable: dict[str, list[tuple[int, int]]] = {}
         self.glosses = glosses.glosses(state)
         self.patch = cfg["model"]["patch"]
@@ -82,7 +83,7 @@ class Source:
         for k, records in enumerate(self.records):
             for i, r in enumerate(records):
                 task = "shape" if r["t"] == "two" else r["t"]
-                if task in self.mix:
+                if task in self.mix and questions.knows(r, self.only_core):
                     self.usable.setdefault(task, []).append((k, i))
 
     def visual(self, tile: int) -> int:

@@ -24,9 +24,16 @@ SMALL_TALK = [(sum((PHRASINGS[k] for k in t.get("like", [])), []) + t["questions
 Turn = tuple[str, str]
 
 
+def knows(record: dict, only_core: bool) -> bool:
+    """Whether the model is to know everything that a picture shows."""
+    names = [record[k] for k in ("n", "a", "b", "thing") if isinstance(record.get(k), str)]
+    return not only_core or all(THINGS[n].core for n in names if n in THINGS)
+
+
 def rivals(name: str) -> list[str]:
-    """Other things of the same kind."""
-    return [o for o in BY_KIND[THINGS[name].kind] if o != name]
+    """Other things of the same kind; for a core name other core names, as the rest is never right while it is left out."""
+    t = THINGS[name]
+    return [o for o in BY_KIND[t.kind] if o != name and (THINGS[o].core or not t.core)]
 
 
 def plural(word: str) -> str:
@@ -60,7 +67,7 @@ def about_thing(rng, r: dict) -> list[Turn]:
     rest = [(ask(rng, KIND), said(t.kind))]
     if r["bg"]:
         rest.append((ask(rng, BACKGROUND), r["bg"]))
-    more = [is_it(rng, t.name, rivals(t.name) if rng.random() < 0.6 else list(THINGS))]
+    more = [is_it(rng, t.name, rivals(t.name) if rng.random() < 0.6 else [o for o in THINGS if THINGS[o].core or not t.core])]
     more += [(ask(rng, DESCRIBE), caption(r)), (one(rng, UNKNOWN), DONT_KNOW)]
     rest.append(more[rng.choice(3, p=[0.45, 0.3, 0.25])])
     rng.shuffle(rest)

@@ -26,6 +26,7 @@ from .loader import Loader
 from .metrics import PROBE, TASKS, score
 from .model import ModelConfig, MonoInternVL
 from .optimiser import Masters, learning_rate
+from .questions import knows
 from .threads import Threads
 
 ROOT = Path(__file__).parents[1]
@@ -124,8 +125,10 @@ class Run:
         for task in PROBE:
             pictures = folder / TASKS[task].pictures
             records = json.loads(pictures.with_suffix(".json").read_text())
-            tiles = torch.from_numpy(resize(np.load(pictures.with_suffix(".npy"))[:n], self.model.cfg.tile))
-            result = score(task, records[:n], lambda q, keep, t=tiles: answer(self.model, self.tok, q, t[keep]))
+            keep = [i for i, r in enumerate(records) if knows(r, self.cfg["data"]["only_core"])][:n]
+            tiles = torch.from_numpy(resize(np.load(pictures.with_suffix(".npy"))[keep], self.model.cfg.tile))
+            records = [records[i] for i in keep]
+            result = score(task, records, lambda q, keep, t=tiles: answer(self.model, self.tok, q, t[keep]))
             scores[task] = float(np.mean([r["right"] for r in result]))
             samples += [f"{task}: {r['question']} -> {r['answer']} ({r['want']})" for r in result[:2]]
         self.model.train()

@@ -47,6 +47,7 @@ class Thing:
     name: str
     kind: str
     slugs: tuple[str, ...] = field(repr=False)
+    core: bool = False
 
     @property
     def said(self) -> str:
@@ -73,7 +74,8 @@ def things() -> list[Thing]:
     for line in (DATA / "things.txt").read_text().splitlines():
         if line and not line.startswith("#"):
             name, kind, slugs = (part.strip() for part in line.split("|"))
-            out.append(Thing(name, kind, tuple(s.strip() for s in slugs.split(","))))
+            core, name = name.startswith("* "), name.removeprefix("* ")
+            out.append(Thing(name, kind, tuple(s.strip() for s in slugs.split(",")), core))
     return out
 
 

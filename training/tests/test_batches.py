@@ -12,7 +12,14 @@ from monotrain.tokenizer import Tokenizer
 
 CONFIG = {
     "model": {"tile": 64, "patch": 8},
-    "data": {"seed": 1, "shards": 1, "short": 0.5, "text_tokens": 26, "mix": {"thing": 1, "shape": 1, "digit": 1}},
+    "data": {
+        "seed": 1,
+        "shards": 1,
+        "short": 0.5,
+        "text_tokens": 26,
+        "only_core": True,
+        "mix": {"thing": 1, "shape": 1, "digit": 1},
+    },
     "stage": [{"name": "S0", "data": "text", "tile": 48}],
 }
 SPEC = {"data": "questions", "tile": 48, "batch": 4, "text_every": 3}

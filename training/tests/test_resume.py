@@ -17,7 +17,14 @@ def config(state):
     stage = {"batch": 2, "lr": 1e-3, "tile": 48}
     return {
         "model": sizes | {"tile": 64, "patch": 8, "vision_size": 16},
-        "data": {"seed": 1, "shards": 1, "short": 0.5, "text_tokens": 26, "mix": {"thing": 1, "shape": 1, "digit": 1}},
+        "data": {
+            "seed": 1,
+            "shards": 1,
+            "short": 0.5,
+            "text_tokens": 26,
+            "only_core": True,
+            "mix": {"thing": 1, "shape": 1, "digit": 1},
+        },
         "train": {"vision_lr": 0.2, "weight_decay": 0.05, "clip": 1.0, "threads": 1, "save_minutes": 60, "workers": 0},
         "stage": [
             stage | {"name": "S0", "data": "text", "train": "language", "steps": 3},
