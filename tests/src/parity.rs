@@ -2,9 +2,12 @@
 
 use crate::case::Case;
 use crate::run::Runner;
-use crate::{cases, compare};
+use crate::{cases, compare, compare::limit};
 use monolens_cpu::{Arithmetic, CpuBackend, CpuOptions};
+use monolens_cuda::{CudaBackend, CudaOptions};
+use monolens_cuda_shim::ShimGpu;
 use monolens_graph::plan::Fusions;
+#[cfg(feature = "wgpu")]
 use monolens_wgpu::{Tier, WgpuBackend, WgpuOptions};
 use std::collections::BTreeMap;
 
@@ -24,6 +27,7 @@ pub fn cpu(fusions: Fusions) -> Runner {
 ///
 /// # Panics
 /// When there is none at all but `MONOLENS_REQUIRE_WGPU` is set.
+#[cfg(feature = "wgpu")]
 pub fn wgpu(tier: Tier, fusions: Fusions) -> Option<Runner> {
     let options = WgpuOptions { tier: Some(tier), allow_software: true, ..WgpuOptions::default() };
     match pollster::block_on(WgpuBackend::open(options)) {
@@ -35,6 +39,50 @@ pub fn wgpu(tier: Tier, fusions: Fusions) -> Option<Runner> {
             None
         }
     }
+}
+
+/// A runner on the CUDA backend with its kernels run by the CPU; says SKIPPED where there can be none.
+///
+/// # Panics
+/// When there can be none but `MONOLENS_REQUIRE_CUDA_SHIM` is set.
+pub fn cuda_shim(arithmetic: monolens_cuda::Arithmetic, fusions: Fusions) -> Option<Runner> {
+    match ShimGpu::open() {
+        Ok(gpu) => {
+            let options = CudaOptions { arithmetic, ..CudaOptions::default() };
+            Some(Runner::new(Box::new(CudaBackend::on(gpu, &options)), fusions))
+        }
+        Err(error) => {
+            println!("SKIPPED: CUDA kernels on the CPU: {error}");
+            let required = std::env::var_os("MONOLENS_REQUIRE_CUDA_SHIM").is_some();
+            assert!(!required, "MONOLENS_REQUIRE_CUDA_SHIM is set, and: {error}");
+            None
+        }
+    }
+}
+
+/// A runner on the first CUDA device; says SKIPPED where there is none.
+///
+/// # Panics
+/// When there is none but `MONOLENS_REQUIRE_CUDA` is set.
+pub fn cuda(arithmetic: monolens_cuda::Arithmetic, fusions: Fusions) -> Option<Runner> {
+    let options = CudaOptions { arithmetic, ..CudaOptions::default() };
+    match CudaBackend::open(&options) {
+        Ok(backend) => Some(Runner::new(Box::new(backend), fusions)),
+        Err(error) => {
+            println!("SKIPPED: CUDA: {error}");
+            let required = std::env::var_os("MONOLENS_REQUIRE_CUDA").is_some();
+            assert!(!required, "MONOLENS_REQUIRE_CUDA is set, and: {error}");
+            None
+        }
+    }
+}
+
+/// Operators in which [`monolens_cuda::Arithmetic::Fast`] rounds activations to bf16.
+fn rounds_activations(operator: &str) -> bool {
+    ["linear", "gate_up", "mmoe", "qkv_rope", "attention", "tile_attention", "patch_embed"]
+        .iter()
+        .any(|name| operator.starts_with(name))
+        && operator != "attention_map"
 }
 
 /// The share of the allowed error that a case used.
@@ -58,12 +106,30 @@ fn share_of_limit(reference: &mut Runner, runner: &mut Runner, case: &Case) -> R
 /// # Panics
 /// When a case is over its limit, naming the first twenty.
 pub fn hold_to_reference(runner: &mut Runner) {
+    hold(runner, |_, _| {});
+}
+
+/// The same for a backend that rounds activations to bf16: projections and attention have the limit of bf16 products.
+///
+/// # Panics
+/// As [`hold_to_reference`].
+pub fn hold_to_reference_in_bf16(runner: &mut Runner) {
+    hold(runner, |operator, case| {
+        if rounds_activations(operator) {
+            case.limit = case.limit.max(limit::BF16_MATMUL);
+        }
+    });
+}
+
+fn hold(runner: &mut Runner, adjust: fn(&str, &mut Case)) {
     let mut reference = cpu(Fusions::NONE);
     let (mut table, mut failures) = (BTreeMap::new(), Vec::new());
     for (operator, draw) in cases::all() {
         let mut worst = 0f64;
         for number in 0..CASES {
-            match share_of_limit(&mut reference, runner, &draw(number)) {
+            let mut case = draw(number);
+            adjust(operator, &mut case);
+            match share_of_limit(&mut reference, runner, &case) {
                 Ok(share) => worst = worst.max(share),
                 Err(error) => failures.push(error),
             }

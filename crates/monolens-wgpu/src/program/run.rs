@@ -1,13 +1,12 @@
 //! One run: inputs in, launches recorded and submitted, outputs back.
 
 use super::{Place, Pool, Program};
-use crate::check;
 use crate::gpu::{ALIGNMENT, Gpu};
 use crate::pipelines::Pipelines;
 use crate::states::States;
 use crate::weights::Weights;
 use monolens_graph::backend::{HostTensor, Job, Outputs};
-use monolens_graph::{BackendError, Source};
+use monolens_graph::{BackendError, Source, check};
 use std::num::NonZeroU64;
 
 /// Operations after which a run is submitted and goes on in the next command buffer, so that none takes a second.
