@@ -1,4 +1,4 @@
-// Chooses the next token of a sampled row. One block of 1024 threads a row.
+// Chooses the next token of a sampled row. One block of up to 1024 threads a row.
 //
 // Thresholds are found by bisection on the ordered bits of the logits: 32 passes, no sorting.
 
@@ -13,6 +13,7 @@ struct Params {
 };
 
 constexpr u32 NO_TOKEN = 0xffffffffu;
+// At most.
 constexpr u32 WARPS = 32;
 
 // Greater float, greater word; the two zeros are one.
@@ -85,7 +86,7 @@ INLINE u32 block_best(Best best, Best* terms) {
     }
     __syncthreads();
     best = terms[0];
-    for (u32 w = 1; w < WARPS; w++) {
+    for (u32 w = 1; w < blockDim.x / WARP; w++) {
         best.meet(terms[w].key, terms[w].id);
     }
     return best.id;

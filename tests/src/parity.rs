@@ -10,6 +10,7 @@ use monolens_graph::plan::Fusions;
 #[cfg(feature = "wgpu")]
 use monolens_wgpu::{Tier, WgpuBackend, WgpuOptions};
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 /// Cases an operator.
 const CASES: usize = 64;
@@ -124,9 +125,12 @@ pub fn hold_to_reference_in_bf16(runner: &mut Runner) {
 fn hold(runner: &mut Runner, adjust: fn(&str, &mut Case)) {
     let mut reference = cpu(Fusions::NONE);
     let (mut table, mut failures) = (BTreeMap::new(), Vec::new());
-    for (operator, draw) in cases::all() {
-        let mut worst = 0f64;
-        for number in 0..CASES {
+    // For a quick look at one operator: its name, or a part of it, and fewer cases.
+    let wanted = std::env::var("MONOLENS_OPERATOR").unwrap_or_default();
+    let count = std::env::var("MONOLENS_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(CASES);
+    for (operator, draw) in cases::all().into_iter().filter(|(name, _)| name.contains(&wanted)) {
+        let (mut worst, start) = (0f64, Instant::now());
+        for number in 0..count {
             let mut case = draw(number);
             adjust(operator, &mut case);
             match share_of_limit(&mut reference, runner, &case) {
@@ -134,10 +138,12 @@ fn hold(runner: &mut Runner, adjust: fn(&str, &mut Case)) {
                 Err(error) => failures.push(error),
             }
         }
-        table.insert(operator, worst);
+        table.insert(operator, (worst, start.elapsed()));
     }
-    println!("{}: {CASES} cases an operator, worst share of the allowed error:", runner.name());
-    table.iter().for_each(|(operator, share)| println!("  {operator:<24} {:>6.2} %", share * 100.0));
+    println!("{}: {count} cases an operator, worst share of the allowed error, seconds:", runner.name());
+    for (operator, (share, time)) in &table {
+        println!("  {operator:<24} {:>6.2} % {:>6.1}", share * 100.0, time.as_secs_f64());
+    }
     let count = failures.len();
     failures.truncate(20);
     assert!(failures.is_empty(), "{count} cases failed on {}:\n{}", runner.name(), failures.join("\n"));
