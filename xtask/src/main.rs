@@ -1,6 +1,7 @@
 //! Chores of the project. `cargo xtask test` is the one test command: it installs or names what it needs, then checks
 //! format and lints and runs every test.
 
+mod nvrtc;
 mod test;
 mod vulkan;
 
@@ -22,11 +23,14 @@ enum Task {
     Test(test::Options),
     /// Only look for a Vulkan device for the GPU tests, and install Mesa's software one where that is possible
     Vulkan,
+    /// Only fetch the CUDA compiler (NVRTC) for the test that compiles every CUDA kernel
+    Nvrtc,
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().task {
         Task::Test(options) => test::run_all(&options),
+        Task::Nvrtc => nvrtc::ensure().map(|found| println!("NVRTC: {}", found.display())),
         Task::Vulkan => vulkan::ensure().map(|found| println!("Vulkan device: {found}")),
     }
 }
