@@ -219,6 +219,7 @@ fn to_json(session: &Session, a: &Answered, question: &str, tiles: usize, ground
     json!({
         "question": question,
         "answer": a.text,
+        "ids": a.ids,
         "finish_reason": answer::reason_name(a.reason),
         "grounding": boxes,
         "tiles": tiles,

@@ -1,0 +1,87 @@
+/** What goes wrong on real machines: lost devices, no WebGPU, odd pictures. */
+import { PNG } from 'pngjs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from './lib/browser.ts';
+import { example, ON_CPU, ON_GPU, TALKATIVE } from './lib/monolens-page.ts';
+import { ask } from './lib/native.ts';
+
+const QUESTION = 'What is this?';
+
+test('the self-test passes on this device', async ({ monolens, site }) => {
+  await monolens.open(site.url);
+  await monolens.openInside();
+  await expect.poll(() => monolens.figure('Self-test')).toMatch(/^passed/);
+});
+
+test('a device that computes wrongly is shown, not hidden', async ({ monolens, site }) => {
+  // The golden weights are changed on the way: the ids no longer are those of the official code.
+  site.faults = [{ path: /selftest\/model\.safetensors$/, flipByte: 400_001 }];
+  await monolens.open(site.url);
+  await expect(monolens.page.getByText('This device computes wrongly.')).toBeVisible();
+});
+
+test('a device that is lost in the middle of an answer comes back, and the answer goes on', async ({ monolens, site }) => {
+  await monolens.open(site.url, ON_GPU + TALKATIVE);
+  await monolens.openInside();
+  await monolens.choose(example('example.png'));
+  await monolens.send(QUESTION);
+  await expect(monolens.answerText).not.toBeEmpty();
+  await monolens.page.getByRole('button', { name: /Lose the GPU/ }).click();
+  await expect(monolens.page.getByText(/The GPU was reset|The GPU is back/)).toBeVisible();
+  await monolens.whole();
+  const native = ask(QUESTION, ['examples/example.png'], 'tests/golden/mono-v1/bf16');
+  expect(await monolens.figure('Answer')).toBe(`${native.stats.generated_tokens} tokens`);
+});
+
+test.describe('without WebGPU', () => {
+  test.use({ webgpu: false });
+
+  test('the page says what to do, and answers on the CPU', async ({ monolens, site }) => {
+    await monolens.open(site.url, '');
+    await expect(monolens.page.getByText('Running on the CPU, in this tab.')).toBeVisible();
+    await monolens.choose(example('penguin.png'));
+    expect(await monolens.ask(QUESTION)).toBe(ask(QUESTION, ['examples/penguin.png']).answer);
+  });
+
+  test('a GPU that was asked for and is not there is an error with a way out', async ({ monolens, site }) => {
+    await monolens.page.goto(`${site.url}?backend=wgpu`);
+    await expect(monolens.page.getByRole('alert')).toHaveAttribute('data-code', 'unavailable');
+    await monolens.page.getByRole('button', { name: 'Use mono-tiny' }).click();
+    await monolens.ready();
+  });
+});
+
+test.describe('odd pictures', () => {
+  let folder = '';
+  test.beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'monolens-pictures-'));
+    const flat = async (name: string, width: number, height: number) => {
+      const png = new PNG({ width, height });
+      png.data.fill(200);
+      await writeFile(join(folder, name), PNG.sync.write(png));
+    };
+    await flat('dot.png', 1, 1);
+    await flat('huge.png', 6000, 5000);
+    await writeFile(join(folder, 'no-picture.png'), 'this is no picture');
+  });
+  test.afterAll(() => rm(folder, { recursive: true }));
+
+  for (const name of ['dot.png', 'huge.png']) {
+    test(`${name} is answered as the native command answers`, async ({ monolens, site }) => {
+      await monolens.open(site.url, ON_CPU);
+      await monolens.choose(join(folder, name));
+      expect(await monolens.ask(QUESTION)).toBe(ask(QUESTION, [join(folder, name)]).answer);
+    });
+  }
+
+  test('what is no picture is refused with a reason, and the next one works', async ({ monolens, site }) => {
+    await monolens.open(site.url, ON_CPU);
+    await monolens.page.getByLabel('Picture files').setInputFiles(join(folder, 'no-picture.png'));
+    await expect(monolens.page.getByText(/cannot be read/)).toBeVisible();
+    await expect(monolens.attached).toHaveCount(0);
+    await monolens.choose(example('rocket.png'));
+    await monolens.ask(QUESTION);
+  });
+});

@@ -1,0 +1,103 @@
+/** The npm package in somebody else's page, without any bundler. */
+import { expect, test } from './lib/browser.ts';
+import { ask } from './lib/native.ts';
+
+const QUESTION = 'What is this?';
+
+interface Answered {
+  pieces: string[];
+  ids: number[];
+  reason: string;
+}
+
+/** What `pages/library.js` gives to the window. */
+interface Library {
+  ready?: boolean;
+  load(url: string, options?: object): Promise<{ device: { kind: string } }>;
+  ask(text: string, pictures: string[], options?: object): Promise<Answered>;
+  failure(action: () => Promise<unknown>): Promise<string | undefined>;
+  model: { dispose(): void; loseDevice(): Promise<void> };
+}
+declare const window: Window & Library;
+
+test.beforeEach(async ({ page, site }) => {
+  await page.goto(`${site.url}pages/library.html`);
+  await page.waitForFunction(() => window.ready);
+});
+
+for (const backend of ['wgpu', 'cpu']) {
+  for (const [name, model, url] of [
+    ['the bundled checkpoint', undefined, '/models/mono-tiny/'],
+    ['the golden model', 'tests/golden/mono-v1/bf16', '/golden/mono-v1/bf16/'],
+  ] as const) {
+    test(`${name} on ${backend} gives the ids of the native command`, async ({ page }) => {
+      const given = { url, backend, question: QUESTION };
+      const got = await page.evaluate(async ({ url, backend, question }) => {
+        const info = await window.load(url, { backend, allowSoftware: true });
+        return { kind: info.device.kind, ...(await window.ask(question, ['/examples/example.png'])) };
+      }, given);
+      expect(got.kind).toBe(backend);
+      expect(got.ids).toEqual(ask(QUESTION, ['examples/example.png'], model).ids);
+      expect(got.pieces.length, 'it streams').toBeGreaterThan(1);
+    });
+  }
+}
+
+test('loading and answers end when their signal says so', async ({ page }) => {
+  const codes = await page.evaluate(async (question) => {
+    const url = '/golden/mono-v1/bf16/';
+    const loading = new AbortController();
+    const load = window.failure(() => window.load(url, { backend: 'cpu', signal: loading.signal }));
+    loading.abort();
+    const first = await load;
+    await window.load(url, { backend: 'cpu' });
+    const asking = new AbortController();
+    const answer = window.failure(() =>
+      window.ask(question, ['/examples/example.png'], {
+        signal: asking.signal,
+        onEvent: (event: { type: string }) => {
+          if (event.type === 'token') asking.abort();
+        },
+      }),
+    );
+    const second = await answer;
+    // The model is as good as before.
+    const again = await window.ask(question, [], { maxNewTokens: 3 });
+    return [first, second, again.ids.length];
+  }, QUESTION);
+  expect(codes).toEqual(['cancelled', 'cancelled', 3]);
+});
+
+test('bad input has codes', async ({ page }) => {
+  const codes = await page.evaluate(async () => {
+    const nowhere = await window.failure(() => window.load('/nowhere/', { backend: 'cpu' }));
+    await window.load('/golden/mono-v1/bf16/', { backend: 'cpu' });
+    const noImage = await window.failure(() => window.ask('?', ['data:image/png;base64,AAAA']));
+    const noFile = await window.failure(() => window.ask('?', ['/examples/none.png']));
+    const noText = await window.failure(() => window.ask('', []));
+    const odd = await window.failure(() => window.ask('?', [], { temperature: -1 }));
+    const long = await window.failure(() => window.ask('why '.repeat(40_000), []));
+    return { nowhere, noImage, noFile, noText, odd, long };
+  });
+  expect(codes).toEqual({
+    nowhere: 'not-found',
+    noImage: 'bad-image',
+    noFile: 'not-found',
+    noText: 'bad-request',
+    odd: 'bad-request',
+    long: 'context-full',
+  });
+});
+
+test('a lost device is brought back without the page having to do anything', async ({ page }) => {
+  const question = { question: QUESTION };
+  const ids = await page.evaluate(async ({ question }) => {
+    await window.load('/golden/mono-v1/bf16/', { backend: 'wgpu', allowSoftware: true });
+    let tokens = 0;
+    const onEvent = (event: { type: string }) => {
+      if (event.type === 'token' && ++tokens === 5) void window.model.loseDevice();
+    };
+    return (await window.ask(question, ['/examples/example.png'], { onEvent })).ids;
+  }, question);
+  expect(ids).toEqual(ask(QUESTION, ['examples/example.png'], 'tests/golden/mono-v1/bf16').ids);
+});

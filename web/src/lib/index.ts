@@ -1,0 +1,21 @@
+export type {
+  AnswerStats,
+  Attention,
+  BackendName,
+  EngineStats,
+  FinishReason,
+  Grounded,
+  ImageInfo,
+  ModelFiles,
+  ModelInfo,
+  Segment,
+  SelfTest,
+  Settings,
+} from '../engine/contract';
+export type { ChatEvent, DeviceEvent } from '../engine/messages';
+export type { SourceProgress } from '../sources/http-files';
+export type { StoredModel } from '../sources/store';
+export { Answer, type AnswerResult } from './answer';
+export { type ErrorCode, MonolensError } from './errors';
+export { type ChatOptions, type ModelSource, Monolens, type MonolensOptions, type Progress } from './monolens';
+export type { ContentPart, ImagePart, ImageUrlPart, Message, TextPart } from './openai';

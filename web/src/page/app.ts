@@ -1,0 +1,306 @@
+/** The page: what the visitor does meets the conversation, the model and what is shown of them. */
+import type { Answer, ChatEvent, Monolens, Settings } from '../lib';
+import { MonolensError } from '../lib/errors';
+import { Announcer } from './base/announcer';
+import { copyText } from './base/clipboard';
+import { byId, onceAFrame } from './base/dom';
+import { explain } from './base/explain';
+import { integer } from './base/format';
+import { Latest } from './base/latest';
+import { notify } from './base/notices';
+import { BUNDLED, type Params } from './base/params';
+import { NO_SETTINGS, type PageSettings } from './base/settings';
+import { Composer } from './chat/composer';
+import { type AnswerTurn, Conversation, picturesOf, type Question, toMessages } from './chat/conversation';
+import { Examples } from './chat/examples';
+import type { Picture } from './chat/picture';
+import { listenForPictures } from './chat/picture-input';
+import { Saved } from './chat/saved';
+import { Transcript } from './chat/transcript';
+import { ModelDialog } from './dialogs/model-dialog';
+import { SettingsDialog } from './dialogs/settings-dialog';
+import { Inspector } from './inspector/inspector';
+import { ModelSession } from './model-session';
+
+/** Milliseconds between two savings of an answer that is still coming. */
+const SAVE_EVERY = 2000;
+
+export class App {
+  #conversation = new Conversation();
+  #settings: PageSettings = { ...NO_SETTINGS };
+  #saved = new Saved();
+  #saving = new Latest();
+  #announcer = new Announcer();
+  #lastSave = 0;
+  #running: { answer: Answer; turn: AnswerTurn } | undefined;
+  #session: ModelSession;
+  #transcript: Transcript;
+  #composer: Composer;
+  #inspector: Inspector;
+  #examples: Examples;
+
+  constructor(private readonly params: Params) {
+    this.#session = new ModelSession(
+      {
+        loaded: (model) => this.#modelLoaded(model),
+        unloaded: () => this.#modelUnloaded(),
+        selfTest: (state) => {
+          this.#inspector.selfTest = state;
+          this.#inspector.refresh();
+        },
+        say: (text) => this.#announcer.say(text),
+      },
+      params.options,
+    );
+    this.#transcript = new Transcript({
+      retry: (turn) => this.#retry(turn),
+      edit: (question, text) => this.#edit(question, text),
+      inspect: (turn) => {
+        this.#inspector.show(turn);
+        this.#inspector.open(true);
+      },
+      copy: (text) => void this.#copy(text),
+      boxesOn: (turn) => picturesOf(this.#conversation.before(turn)).at(-1),
+    });
+    this.#composer = new Composer({
+      send: (text, pictures) => void this.#ask(text, pictures),
+      stop: () => this.#running?.answer.stop(),
+      added: (picture) => this.#prepare(picture),
+    });
+    this.#inspector = new Inspector({
+      attention: (turn, from, to) => this.#attention(turn, from, to),
+      picturesFor: (turn) => picturesOf(this.#conversation.before(turn)),
+      onWord: (turn, word) => this.#transcript.mark(turn, word.start, word.end),
+      loseDevice: () => void this.#session.model?.loseDevice(),
+    });
+    this.#examples = new Examples(
+      ({ question, picture }) => void this.#ask(question, [picture]),
+      (question) => void this.#ask(question, []),
+    );
+    this.#listen();
+  }
+
+  async start(): Promise<void> {
+    try {
+      const { turns, settings, model } = await this.#saved.load();
+      this.#conversation.turns = turns;
+      this.#settings = settings;
+      this.#session.remembered = model;
+    } catch {
+      notify('saving', 'info', 'This browser does not let the page keep the conversation (a private window?).');
+    }
+    this.#showAll();
+    void this.#examples.load();
+    if (this.params.model) await this.#session.load(this.params.model);
+    else await this.#session.loadRemembered(BUNDLED);
+  }
+
+  #listen(): void {
+    const settings = new SettingsDialog((changed) => {
+      this.#settings = changed;
+      this.#save();
+    });
+    const models = new ModelDialog((source, backend) => void this.#session.load(source, backend));
+    byId('settings-open').addEventListener('click', () => settings.open(this.#settings, this.#session.model?.info));
+    byId('model-open').addEventListener('click', () => models.open(this.#session.backend));
+    byId('new-conversation').addEventListener('click', () => this.#reset());
+    listenForPictures({
+      pictures: (files) => void this.#composer.add(files),
+      model: (source) => void this.#session.load(source),
+    });
+    document.addEventListener('keydown', (event) => {
+      // In a dialog, Esc closes the dialog.
+      if (event.key === 'Escape' && !document.querySelector('dialog[open]')) this.#running?.answer.stop();
+    });
+    const look = (event: Event) => {
+      const word = (event.target as Element).closest?.<HTMLElement>('.answer .word');
+      const turn = word && this.#transcript.answerAt(word);
+      if (!word || !turn || turn.status === 'running' || !this.#inspector.isOpen) return;
+      if (this.#inspector.answer !== turn) this.#inspector.show(turn);
+      this.#inspector.attention.look(Number(word.dataset.start), Number(word.dataset.end));
+    };
+    byId('turns').addEventListener('pointerover', look);
+    byId('turns').addEventListener('click', look);
+  }
+
+  #modelLoaded(model: Monolens): void {
+    this.#inspector.info = model.info;
+    this.#inspector.attention.clear();
+    this.#changed();
+    void this.#refreshStats();
+    void this.#prepareAll();
+  }
+
+  #modelUnloaded(): void {
+    this.#running?.answer.stop();
+    this.#inspector.info = undefined;
+    this.#inspector.stats = undefined;
+    for (const picture of [...picturesOf(this.#conversation.turns), ...this.#composer.pictures]) picture.set(undefined);
+    this.#changed();
+  }
+
+  /** Decodes a picture ahead of the question; `false` where the model cannot take it. */
+  async #prepare(picture: Picture): Promise<boolean> {
+    const { model } = this.#session;
+    if (!model) return true;
+    try {
+      const { maxTiles } = this.#settings;
+      picture.set(await model.prepare(picture.blob, maxTiles === undefined ? {} : { maxTiles }));
+      return true;
+    } catch (error) {
+      const { code, title, advice } = explain(error);
+      if (code === 'cancelled') return true;
+      notify('picture', 'error', `${picture.name}: ${title} ${advice}`);
+      return false;
+    }
+  }
+
+  async #prepareAll(): Promise<void> {
+    for (const picture of [...this.#composer.pictures, ...picturesOf(this.#conversation.turns)]) {
+      if (!picture.info) await this.#prepare(picture);
+    }
+  }
+
+  async #ask(text: string, pictures: Picture[]): Promise<void> {
+    if (this.#running || !this.#session.model) return;
+    const question = this.#conversation.ask(text, pictures);
+    this.#transcript.add(question);
+    for (const picture of pictures) if (!picture.info) void this.#prepare(picture);
+    await this.#answer();
+  }
+
+  async #answer(): Promise<void> {
+    const { model } = this.#session;
+    if (!model) return;
+    const { system, maxTiles, ...settings } = this.#settings;
+    const messages = toMessages(this.#conversation.turns, system, maxTiles);
+    const turn = this.#conversation.beginAnswer();
+    this.#transcript.add(turn);
+    this.#announcer.begin();
+    this.#inspector.show(turn);
+    const draw = onceAFrame(() => {
+      if (turn.status !== 'running') return;
+      this.#transcript.view(turn)?.update();
+      this.#transcript.follow();
+      this.#announcer.stream(turn.text, false);
+      if (performance.now() - this.#lastSave > SAVE_EVERY) this.#save();
+    });
+    const onEvent = (event: ChatEvent) => {
+      this.#take(turn, event);
+      draw();
+    };
+    const answer = model.chat(messages, { ...(settings as Settings), onEvent });
+    this.#running = { answer, turn };
+    this.#changed();
+    try {
+      const { text, reason, stats, grounding } = await answer.finished;
+      Object.assign(turn, { text, reason, stats, grounding, status: 'done' });
+    } catch (error) {
+      turn.status = 'failed';
+      if (error instanceof MonolensError && error.code === 'cancelled') turn.reason = 'stopped';
+      else turn.error = explain(error);
+    }
+    this.#running = undefined;
+    this.#transcript.view(turn)?.update();
+    this.#transcript.follow();
+    this.#announcer.stream(turn.text, true);
+    if (this.#inspector.answer === turn) this.#inspector.show(turn);
+    this.#changed();
+    await this.#refreshStats();
+  }
+
+  #take(turn: AnswerTurn, event: ChatEvent): void {
+    const view = this.#transcript.view(turn);
+    if (event.type === 'submitted') {
+      turn.segments = event.segments;
+    } else if (event.type === 'started') {
+      turn.reusedTokens = event.reusedTokens;
+      this.#inspector.refresh();
+      view?.progress('Reading the question', 0, event.promptTokens - event.reusedTokens);
+    } else if (event.type === 'prefill') {
+      view?.progress(`Reading ${integer(event.done)} of ${integer(event.total)} tokens`, event.done, event.total);
+    } else if (event.type === 'token') {
+      turn.tokens.push({ id: event.id, text: event.text });
+      turn.text += event.text;
+    }
+  }
+
+  #attention(turn: AnswerTurn, from: number, to: number) {
+    const { model } = this.#session;
+    if (!model) return Promise.reject(new MonolensError('bad-request', 'no model is loaded'));
+    const messages = toMessages(this.#conversation.before(turn), this.#settings.system, this.#settings.maxTiles);
+    const ids = turn.tokens.map((token) => token.id);
+    return model.attention(messages, ids, { from, to });
+  }
+
+  async #refreshStats(): Promise<void> {
+    const { model } = this.#session;
+    // A model that is gone by then has no figures.
+    const stats = await model?.stats().catch(() => undefined);
+    if (model !== this.#session.model) return;
+    this.#inspector.info = model?.info;
+    this.#inspector.stats = stats;
+    this.#inspector.refresh();
+  }
+
+  #retry(turn: AnswerTurn): void {
+    if (this.#running || !this.#session.model) return;
+    this.#conversation.cutAt(turn);
+    this.#transcript.show(this.#conversation.turns);
+    void this.#answer();
+  }
+
+  #edit(question: Question, text: string): void {
+    if (this.#running || !this.#session.model) return;
+    this.#conversation.cutAt(question);
+    this.#transcript.show(this.#conversation.turns);
+    void this.#ask(text, question.pictures);
+  }
+
+  #reset(): void {
+    this.#running?.answer.stop();
+    this.#conversation = new Conversation();
+    this.#composer.clear();
+    this.#showAll();
+    this.#save();
+    this.#composer.focus();
+    this.#announcer.say('New conversation.');
+  }
+
+  async #copy(text: string): Promise<void> {
+    if (await copyText(text)) this.#announcer.say('Copied.');
+  }
+
+  #showAll(): void {
+    const { turns } = this.#conversation;
+    this.#transcript.show(turns);
+    this.#inspector.show(turns.findLast((turn) => turn.role === 'assistant'));
+    this.#changed();
+  }
+
+  /** Brings buttons, examples and the saved conversation up to what is the case now. */
+  #changed(): void {
+    const ready = this.#session.model !== undefined;
+    const running = this.#running !== undefined;
+    this.#composer.set(ready, running);
+    this.#examples.show(this.#conversation.turns, ready && !running);
+    document.body.classList.toggle('empty', this.#conversation.turns.length === 0);
+    this.#save();
+  }
+
+  #save(): void {
+    const state = { turns: this.#conversation.turns, settings: this.#settings, model: this.#session?.remembered };
+    this.#lastSave = performance.now();
+    this.#saving.run(async () => {
+      try {
+        await this.#saved.save(state);
+      } catch {
+        notify(
+          'saving',
+          'info',
+          'The conversation could not be kept for the next visit: the browser gives no room for it.',
+        );
+      }
+    });
+  }
+}

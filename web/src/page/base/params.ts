@@ -1,0 +1,32 @@
+import type { BackendName, MonolensOptions } from '../../lib';
+
+/** The bundled checkpoint, its self-test and the example pictures, beside the page. */
+export const BUNDLED = 'models/mono-tiny/';
+export const SELF_TEST = 'selftest/';
+export const EXAMPLES = 'examples/';
+
+/** What the page's own URL may say, for tests and for the curious: `?backend=cpu&tier=baseline&software=1&model=URL`. */
+export interface Params {
+  model: string | undefined;
+  options: Pick<MonolensOptions, 'backend' | 'tier' | 'allowSoftware' | 'context'>;
+}
+
+export function params(search: string): Params {
+  const query = new URLSearchParams(search);
+  const backend = query.get('backend');
+  const tier = query.get('tier');
+  const context = Number(query.get('context') ?? Number.NaN);
+  return {
+    model: query.get('model') ?? undefined,
+    options: {
+      ...(isBackend(backend) ? { backend } : {}),
+      ...(tier ? { tier } : {}),
+      ...(query.get('software') === '1' ? { allowSoftware: true } : {}),
+      ...(Number.isInteger(context) && context > 0 ? { context } : {}),
+    },
+  };
+}
+
+export function isBackend(value: string | null): value is BackendName {
+  return value === 'auto' || value === 'wgpu' || value === 'cpu';
+}

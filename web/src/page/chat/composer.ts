@@ -1,0 +1,137 @@
+import { byId, h } from '../base/dom';
+import { icon, iconButton } from '../base/icons';
+import { notify } from '../base/notices';
+import { Camera } from '../dialogs/camera';
+import { Picture } from './picture';
+import { pictureView } from './picture-view';
+
+export interface ComposerActions {
+  send(text: string, pictures: Picture[]): void;
+  stop(): void;
+  /** A picture was added; resolves to whether the model can read it. */
+  added(picture: Picture): Promise<boolean>;
+}
+
+/** Where the question is written and pictures are put beside it. */
+export class Composer {
+  #form = byId('composer');
+  #attachments = h('div', { class: 'pictures', attrs: { role: 'group', 'aria-label': 'Pictures to send' } });
+  #field = h('textarea', {
+    attrs: {
+      rows: 1,
+      id: 'question',
+      placeholder: 'Ask about a picture',
+      'aria-label': 'Question',
+      enterkeyhint: 'send',
+    },
+  });
+  #send: HTMLButtonElement;
+  #stop: HTMLButtonElement;
+  #pictures: Picture[] = [];
+  #ready = false;
+  #running = false;
+
+  constructor(private readonly actions: ComposerActions) {
+    const attrs = { type: 'submit', 'aria-label': 'Send', title: 'Send (Enter)' };
+    this.#send = h('button', { class: 'icon-button round primary', attrs }, icon('send'));
+    this.#stop = iconButton('stop', 'Stop', () => actions.stop(), 'round primary');
+    this.#stop.title = 'Stop (Esc)';
+    const files = h('input', {
+      attrs: { type: 'file', accept: 'image/*,.avif,.tif,.tiff', multiple: true, hidden: true, tabindex: -1 },
+    });
+    files.setAttribute('aria-label', 'Picture files');
+    files.addEventListener('change', () => {
+      const chosen = [...(files.files ?? [])];
+      files.value = '';
+      void this.add(chosen);
+    });
+    const camera = new Camera((file) => void this.add([file]));
+    const bar = h(
+      'div',
+      { class: 'composer-bar' },
+      iconButton('picture', 'Add pictures', () => files.click()),
+      iconButton('camera', 'Take a picture', () => void camera.open()),
+      this.#field,
+      this.#send,
+      this.#stop,
+    );
+    this.#form.append(this.#attachments, bar, files);
+    this.#form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+    this.#field.addEventListener('input', () => this.#update());
+    this.#field.addEventListener('keydown', (event) => {
+      // While an input method composes a word, Enter belongs to it.
+      if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      this.#submit();
+    });
+    this.#update();
+  }
+
+  /** Pictures that are waiting to be sent. */
+  get pictures(): readonly Picture[] {
+    return this.#pictures;
+  }
+
+  /** `ready`: there is a model to ask. `running`: it is answering. */
+  set(ready: boolean, running: boolean): void {
+    this.#ready = ready;
+    this.#running = running;
+    this.#update();
+  }
+
+  async add(files: Iterable<Blob & { name?: string }>): Promise<void> {
+    for (const file of files) {
+      const picture = await Picture.of(file, file.name || 'Pasted picture').catch(() => undefined);
+      if (!picture) {
+        notify('picture', 'error', `${file.name || 'The file'} cannot be read.`);
+        continue;
+      }
+      this.#pictures.push(picture);
+      this.#update();
+      this.focus();
+      if (!(await this.actions.added(picture))) this.#remove(picture);
+    }
+  }
+
+  focus(): void {
+    this.#field.focus();
+  }
+
+  clear(): void {
+    this.#pictures = [];
+    this.#field.value = '';
+    this.#update();
+  }
+
+  #remove(picture: Picture): void {
+    this.#pictures = this.#pictures.filter((other) => other !== picture);
+    this.#update();
+    this.focus();
+  }
+
+  #submit(): void {
+    const text = this.#field.value.trim();
+    if (this.#send.disabled) return;
+    const pictures = this.#pictures;
+    this.clear();
+    this.actions.send(text, pictures);
+  }
+
+  #update(): void {
+    const views = this.#pictures.map((picture) => pictureView(picture, () => this.#remove(picture)));
+    this.#attachments.replaceChildren(...views);
+    this.#attachments.hidden = views.length === 0;
+    const empty = this.#field.value.trim() === '';
+    const stopHadFocus = document.activeElement === this.#stop;
+    this.#send.disabled = !this.#ready || this.#running || empty;
+    this.#send.hidden = this.#running;
+    this.#stop.hidden = !this.#running;
+    if (stopHadFocus && this.#stop.hidden) this.focus();
+    // As high as its text, up to the limit in the style sheet.
+    this.#field.style.height = 'auto';
+    this.#field.style.height = `${this.#field.scrollHeight}px`;
+  }
+}

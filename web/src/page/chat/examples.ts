@@ -1,0 +1,79 @@
+import { byId, h } from '../base/dom';
+import { EXAMPLES } from '../base/params';
+import type { Turn } from './conversation';
+import { Picture } from './picture';
+
+/** An entry of `examples/questions.json`. */
+interface Entry {
+  image: string;
+  question: string;
+  follow_up?: string[];
+}
+
+export interface Example {
+  question: string;
+  picture: Picture;
+}
+
+/** Example pictures for a first try, and follow-up questions about them afterwards. */
+export class Examples {
+  #grid = byId('examples');
+  #followUps = byId('follow-ups');
+  #entries: Entry[] = [];
+  /** Which entry a picture came from, by the picture's id. */
+  #origin = new Map<string, Entry>();
+  #enabled = false;
+
+  constructor(
+    private readonly onChoose: (example: Example) => void,
+    private readonly onFollowUp: (question: string) => void,
+  ) {}
+
+  async load(): Promise<void> {
+    try {
+      const response = await fetch(`${EXAMPLES}questions.json`);
+      this.#entries = response.ok ? ((await response.json()) as Entry[]) : [];
+    } catch {
+      // A page without examples works all the same.
+      return;
+    }
+    this.#grid.replaceChildren(...this.#entries.map((entry) => this.#card(entry)));
+    this.#enable();
+  }
+
+  /** Offers what fits to the conversation: pictures at its beginning, then questions not yet asked about the picture. */
+  show(turns: Turn[], enabled: boolean): void {
+    this.#enabled = enabled;
+    const questions = turns.filter((turn) => turn.role === 'user');
+    const entry = questions
+      .map(({ pictures: [picture] }) => picture && this.#origin.get(picture.id))
+      .findLast((e) => e);
+    const asked = new Set(questions.map(({ text }) => text));
+    const open = enabled ? (entry?.follow_up ?? []).filter((question) => !asked.has(question)) : [];
+    this.#followUps.replaceChildren(
+      ...open.map((question) => {
+        const ask = () => this.onFollowUp(question);
+        return h('button', { class: 'chip', text: question, attrs: { type: 'button' }, on: { click: ask } });
+      }),
+    );
+    this.#enable();
+  }
+
+  #card(entry: Entry): HTMLElement {
+    const image = h('img', { attrs: { src: EXAMPLES + entry.image, alt: '', loading: 'lazy', decoding: 'async' } });
+    const choose = () => void this.#choose(entry);
+    const attrs = { type: 'button' };
+    return h('button', { class: 'example', attrs, on: { click: choose } }, image, h('span', { text: entry.question }));
+  }
+
+  async #choose(entry: Entry): Promise<void> {
+    const response = await fetch(EXAMPLES + entry.image);
+    const picture = await Picture.of(await response.blob(), entry.image);
+    this.#origin.set(picture.id, entry);
+    this.onChoose({ question: entry.question, picture });
+  }
+
+  #enable(): void {
+    for (const card of this.#grid.children) (card as HTMLButtonElement).disabled = !this.#enabled;
+  }
+}

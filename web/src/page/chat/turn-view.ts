@@ -1,0 +1,148 @@
+import { h } from '../base/dom';
+import type { Explanation } from '../base/explain';
+import { integer, perSecond, seconds } from '../base/format';
+import { iconButton, textButton } from '../base/icons';
+import { boxesView } from '../inspector/boxes';
+import type { AnswerTurn, Question } from './conversation';
+import { MarkdownView } from './markdown';
+import type { Picture } from './picture';
+import { pictureView } from './picture-view';
+
+export interface TurnActions {
+  retry(answer: AnswerTurn): void;
+  edit(question: Question, text: string): void;
+  inspect(answer: AnswerTurn): void;
+  copy(text: string): void;
+  /** The picture that an answer's boxes belong to. */
+  boxesOn(answer: AnswerTurn): Picture | undefined;
+}
+
+export function questionView(question: Question, actions: TurnActions): HTMLElement {
+  const bubble = h('div', { class: 'bubble', text: question.text });
+  const pictures = h('div', { class: 'pictures' }, ...question.pictures.map((picture) => pictureView(picture)));
+  const tools = h(
+    'div',
+    { class: 'tools' },
+    iconButton('edit', 'Edit question', () => edit()),
+    iconButton('copy', 'Copy question', () => actions.copy(question.text)),
+  );
+  const view = h('article', { class: 'turn question', attrs: { 'aria-label': 'Your question' } });
+  view.append(...(question.pictures.length > 0 ? [pictures] : []), bubble, tools);
+
+  const edit = () => {
+    const field = h('textarea', { attrs: { rows: 3, 'aria-label': 'Edit question' } });
+    field.value = question.text;
+    const close = () => {
+      form.replaceWith(bubble);
+      tools.hidden = false;
+    };
+    const save = (event: Event) => {
+      event.preventDefault();
+      const text = field.value.trim();
+      if (text !== '') actions.edit(question, text);
+    };
+    const form = h(
+      'form',
+      { class: 'edit', on: { submit: save } },
+      field,
+      h('div', { class: 'row' }, textButton(undefined, 'Cancel', close), submitButton('Ask again')),
+    );
+    form.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape') close();
+      if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) save(event);
+      event.stopPropagation();
+    });
+    bubble.replaceWith(form);
+    tools.hidden = true;
+    field.focus();
+    field.setSelectionRange(field.value.length, field.value.length);
+  };
+  return view;
+}
+
+function submitButton(label: string): HTMLButtonElement {
+  return h('button', { class: 'button primary', text: label, attrs: { type: 'submit' } });
+}
+
+/** An answer, while it comes and after. */
+export class AnswerView {
+  readonly element: HTMLElement;
+  #text = h('div', { class: 'markdown', attrs: { 'data-testid': 'answer-text' } });
+  #markdown = new MarkdownView(this.#text);
+  #state = h('div', { class: 'answer-state' });
+  #tools: HTMLElement;
+
+  constructor(
+    readonly answer: AnswerTurn,
+    private readonly actions: TurnActions,
+  ) {
+    this.#tools = h(
+      'div',
+      { class: 'tools' },
+      iconButton('copy', 'Copy answer', () => actions.copy(answer.text)),
+      iconButton('retry', 'Retry', () => actions.retry(answer)),
+      iconButton('inside', 'See inside this answer', () => actions.inspect(answer)),
+    );
+    const attrs = { 'aria-label': 'Answer', 'data-turn': answer.id };
+    this.element = h('article', { class: 'turn answer', attrs }, this.#text, this.#state, this.#tools);
+    this.update();
+  }
+
+  /** Progress of reading the prompt, before the first word. */
+  progress(text: string, done: number, total: number): void {
+    const bar = h('progress', { attrs: { max: Math.max(total, 1), value: done, 'aria-label': text } });
+    this.#state.replaceChildren(h('span', { text }), bar);
+  }
+
+  /** Shows what the answer has become. */
+  update(): void {
+    const { answer } = this;
+    const running = answer.status === 'running';
+    this.#markdown.update(answer.text);
+    this.element.classList.toggle('running', running);
+    this.element.setAttribute('aria-busy', String(running));
+    this.#tools.hidden = running;
+    if (!running) {
+      this.#state.replaceChildren(...this.#ending());
+      this.#boxes();
+    } else if (answer.text !== '') this.#state.replaceChildren();
+  }
+
+  #ending(): Node[] {
+    const { error, reason, stats, text } = this.answer;
+    const nodes: Node[] = [];
+    if (error) nodes.push(errorView(error));
+    else if (text === '') nodes.push(h('p', { class: 'hint', text: 'No answer.' }));
+    if (stats) {
+      const rate = stats.decodeSeconds > 0 ? `${perSecond(stats.generatedTokens / stats.decodeSeconds)} tokens/s` : '';
+      const reused = stats.reusedTokens > 0 ? `${integer(stats.reusedTokens)} tokens reused` : '';
+      const facts = [`first token ${seconds(stats.timeToFirstToken)}`, rate, reused, ending(reason)];
+      nodes.push(h('p', { class: 'hint', text: facts.filter((fact) => fact !== '').join(' · ') }));
+    } else if (reason === 'stopped') nodes.push(h('p', { class: 'hint', text: 'stopped' }));
+    return nodes;
+  }
+
+  #boxes(): void {
+    this.element.querySelector('.boxes')?.remove();
+    const { grounding } = this.answer;
+    const picture = grounding.length > 0 ? this.actions.boxesOn(this.answer) : undefined;
+    if (picture) this.#text.after(boxesView(picture, grounding));
+  }
+}
+
+function ending(reason: AnswerTurn['reason']): string {
+  if (reason === 'stopped') return 'stopped';
+  if (reason === 'max-tokens') return 'ended at the most tokens allowed';
+  if (reason === 'context-full') return 'ended: no room for more';
+  return '';
+}
+
+export function errorView({ title, advice, detail, code }: Explanation): HTMLElement {
+  return h(
+    'div',
+    { class: 'error-box', attrs: { role: 'alert', 'data-code': code } },
+    h('strong', { text: title }),
+    h('p', { text: advice }),
+    h('details', {}, h('summary', { text: 'Details' }), h('p', { text: `${code}: ${detail}` })),
+  );
+}

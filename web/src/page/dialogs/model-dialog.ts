@@ -1,0 +1,134 @@
+import type { BackendName } from '../../lib';
+import { type ModelSource, Monolens } from '../../lib';
+import { h } from '../base/dom';
+import { bytes } from '../base/format';
+import { textButton } from '../base/icons';
+import { BUNDLED, isBackend } from '../base/params';
+import { makeDialog } from './dialog';
+
+type FolderPicker = { showDirectoryPicker?(): Promise<FileSystemDirectoryHandle> };
+
+/** Chooses a model and shows and frees what is stored of those from the web. */
+export class ModelDialog {
+  #dialog: HTMLDialogElement;
+  #url = h('input', {
+    attrs: {
+      id: 'model-url',
+      type: 'url',
+      required: true,
+      placeholder: 'https://huggingface.co/OpenGVLab/Mono-InternVL-2B',
+    },
+  });
+  #backend = h('select', { attrs: { id: 'model-backend' } });
+  #stored = h('div', { class: 'stored', attrs: { 'aria-live': 'polite' } });
+  #files: HTMLInputElement;
+
+  constructor(private readonly onChoose: (source: ModelSource, backend: BackendName) => void) {
+    this.#files = h('input', {
+      attrs: { type: 'file', multiple: true, webkitdirectory: true, hidden: true, tabindex: -1 },
+    });
+    this.#files.setAttribute('aria-label', 'Files of a model');
+    this.#files.addEventListener('change', () => {
+      // The list empties with the field, so the files are taken out of it first.
+      const files = [...(this.#files.files ?? [])];
+      this.#files.value = '';
+      if (files.length > 0) this.#choose(files);
+    });
+    const form = h(
+      'form',
+      { class: 'url-row' },
+      h('label', { text: 'Address of the folder or of its Hugging Face page', attrs: { for: 'model-url' } }),
+      h('div', { class: 'row' }, this.#url, h('button', { class: 'button', text: 'Load', attrs: { type: 'submit' } })),
+    );
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      // Asks the browser to keep what is about to be stored; it may refuse, and then may clear it when space is short.
+      void navigator.storage?.persist?.();
+      this.#choose(this.#url.value.trim());
+    });
+    const names: [BackendName, string][] = [
+      ['auto', 'Automatic'],
+      ['wgpu', 'GPU (WebGPU)'],
+      ['cpu', 'CPU'],
+    ];
+    this.#backend.append(...names.map(([value, text]) => h('option', { text, attrs: { value } })));
+    this.#dialog = makeDialog(
+      'model',
+      'Model',
+      section(
+        'Bundled',
+        'A small demonstration model (16 MB). It names drawn things, often wrongly.',
+        textButton('box', 'Use mono-tiny', () => this.#choose(BUNDLED)),
+      ),
+      section(
+        'From this computer',
+        'A folder with config.json, tokenizer.model and *.safetensors. It is read in slices; nothing is uploaded. You can also drop it on the page.',
+        textButton('folder', 'Choose a folder', () => void this.#pickFolder()),
+        this.#files,
+      ),
+      section('From the web', 'Read in parts and kept in this browser, so that it is downloaded once.', form),
+      h('div', { class: 'field' }, h('label', { text: 'Run on', attrs: { for: 'model-backend' } }), this.#backend),
+      h('section', {}, h('h3', { text: 'Stored in this browser' }), this.#stored),
+    );
+  }
+
+  open(backend: BackendName): void {
+    this.#backend.value = backend;
+    this.#dialog.showModal();
+    void this.#list();
+  }
+
+  async #pickFolder(): Promise<void> {
+    const picker = window as unknown as FolderPicker;
+    if (!picker.showDirectoryPicker) {
+      this.#files.click();
+      return;
+    }
+    try {
+      this.#choose(await picker.showDirectoryPicker());
+    } catch (error) {
+      if (!(error instanceof DOMException && error.name === 'AbortError')) this.#files.click();
+    }
+  }
+
+  #choose(source: ModelSource): void {
+    this.#dialog.close();
+    const { value } = this.#backend;
+    this.onChoose(source, isBackend(value) ? value : 'auto');
+  }
+
+  async #list(): Promise<void> {
+    const models = await Monolens.stored();
+    if (models.length === 0) {
+      this.#stored.replaceChildren(h('p', { class: 'hint', text: 'Nothing is stored.' }));
+      return;
+    }
+    const free = async (url?: string) => {
+      await Monolens.free(url);
+      await this.#list();
+    };
+    const items = models.map(({ url, bytes: size }) => {
+      const button = textButton('close', 'Free', () => void free(url));
+      button.setAttribute('aria-label', `Free ${url}`);
+      const use = h('button', { class: 'link', text: shortUrl(url), attrs: { type: 'button', title: url } });
+      use.addEventListener('click', () => this.#choose(url));
+      return h('li', {}, use, h('span', { class: 'size', text: bytes(size) }), button);
+    });
+    const total = models.reduce((sum, model) => sum + model.bytes, 0);
+    const all = h(
+      'div',
+      { class: 'row' },
+      textButton('close', `Free all (${bytes(total)})`, () => void free()),
+    );
+    this.#stored.replaceChildren(h('ul', {}, ...items), all);
+  }
+}
+
+/** A URL without what all of them have. */
+function shortUrl(url: string): string {
+  return url.replace(/^https?:\/\//, '').replace(/\/(resolve\/main\/)?$/, '');
+}
+
+function section(title: string, text: string, ...content: Node[]): HTMLElement {
+  return h('section', {}, h('h3', { text: title }), h('p', { class: 'hint', text }), ...content);
+}

@@ -1,0 +1,201 @@
+/** The model at hand: loads it, tests it, tells what happens to its device. */
+import {
+  type BackendName,
+  type ModelSource,
+  Monolens,
+  type MonolensOptions,
+  type Progress,
+  type SourceProgress,
+} from '../lib';
+import { codeOf } from '../lib/errors';
+import { byId, h } from './base/dom';
+import { explain } from './base/explain';
+import { bytes, plural } from './base/format';
+import { textButton } from './base/icons';
+import { notify, withdraw } from './base/notices';
+import { BUNDLED, SELF_TEST } from './base/params';
+import type { SavedModel } from './chat/saved';
+import type { SelfTestState } from './inspector/figures';
+import { LoadStatus } from './load-status';
+import { gpuHelp } from './no-gpu';
+
+/** How long good news stays. */
+const GOOD_NEWS_MS = 8000;
+
+export interface SessionHost {
+  loaded(model: Monolens): void;
+  unloaded(): void;
+  selfTest(state: SelfTestState): void;
+  say(text: string): void;
+}
+
+export class ModelSession {
+  model: Monolens | undefined;
+  backend: BackendName;
+  /** For the next visit. */
+  remembered: SavedModel;
+
+  #status = new LoadStatus();
+  #loading: AbortController | undefined;
+  #name = byId('model-name');
+
+  constructor(
+    private readonly host: SessionHost,
+    private readonly options: MonolensOptions,
+  ) {
+    this.backend = options.backend ?? 'auto';
+  }
+
+  /** Loads what the last visit had; a folder may need the visitor's leave first, and until then `otherwise` is loaded. */
+  async loadRemembered(otherwise: string): Promise<void> {
+    const { remembered } = this;
+    if (!isFolder(remembered)) return this.load(remembered ?? otherwise);
+    const folder: PermittedFolder = remembered;
+    if ((await folder.queryPermission?.({ mode: 'read' })) === 'granted') return this.load(folder);
+    const again = async () => {
+      if ((await folder.requestPermission?.({ mode: 'read' })) !== 'granted') return;
+      withdraw('folder');
+      await this.load(folder);
+    };
+    const button = textButton('folder', `Open "${folder.name}" again`, () => void again());
+    notify('folder', 'info', h('p', { text: 'Last time the model came from a folder on this computer.' }), button);
+    return this.load(otherwise);
+  }
+
+  async load(source: ModelSource, backend: BackendName = this.backend): Promise<void> {
+    this.#loading?.abort();
+    const loading = new AbortController();
+    this.#loading = loading;
+    this.backend = backend;
+    this.model?.dispose();
+    this.model = undefined;
+    this.host.unloaded();
+    for (const id of ['gpu', 'storage', 'repaired', 'self-test', 'device']) withdraw(id);
+    const name = nameOf(source);
+    this.#name.textContent = name;
+    this.#status.begin(name, () => loading.abort());
+    const options = { ...this.options, backend, signal: loading.signal };
+    let last: SourceProgress | undefined;
+    try {
+      const onProgress = (progress: Progress) => {
+        last = progress.source;
+        this.#status.progress(progress);
+      };
+      const model = await Monolens.load(source, { ...options, onProgress });
+      if (loading.signal.aborted) {
+        model.dispose();
+        return;
+      }
+      this.#status.done();
+      this.#loaded(model, source, last);
+    } catch (error) {
+      // A newer load has taken over the page.
+      if (this.#loading !== loading) return;
+      this.#failed(error, source, backend);
+    }
+  }
+
+  #loaded(model: Monolens, source: ModelSource, progress: SourceProgress | undefined): void {
+    this.model = model;
+    this.remembered = typeof source === 'string' || isFolder(source) ? source : undefined;
+    const { info } = model;
+    this.#name.textContent = info.name;
+    model.addEventListener('device', (event) => this.#device(event as CustomEvent));
+    if (info.device.kind === 'cpu' && this.backend === 'auto') notify('gpu', 'info', ...gpuHelp(info.device.reason));
+    if (progress) this.#tellStorage(progress);
+    this.host.loaded(model);
+    this.host.say(`${info.name} is ready on ${info.device.name}.`);
+    void this.#selfTest(model);
+  }
+
+  #failed(error: unknown, source: ModelSource, backend: BackendName): void {
+    this.#name.textContent = 'no model';
+    const retry = textButton('retry', 'Try again', () => void this.load(source, backend), 'primary');
+    const tiny = textButton('box', 'Use mono-tiny', () => void this.load(BUNDLED, 'auto'));
+    const own = source === BUNDLED && backend === 'auto';
+    this.#status.failed(error, own ? [retry] : [retry, tiny]);
+  }
+
+  #tellStorage({ caching, repaired, downloaded }: SourceProgress): void {
+    if (repaired > 0) {
+      notify(
+        'repaired',
+        'warning',
+        `${plural(repaired, 'stored piece')} of the model had been damaged and was fetched again.`,
+      );
+    }
+    // Where nothing was downloaded nothing had to be stored.
+    if (downloaded === 0 || caching === 'on') return;
+    const size = bytes(downloaded);
+    const why =
+      caching === 'full'
+        ? 'There is no room left in this browser to store it all. Free other models under Model, or space on the disk.'
+        : 'This browser does not let the page store it (a private window, or a page without https).';
+    notify('storage', 'info', `The model works, but ${size} will be downloaded again next time. ${why}`);
+  }
+
+  async #selfTest(model: Monolens): Promise<void> {
+    this.host.selfTest({ text: 'running' });
+    let state: SelfTestState;
+    try {
+      const result = await model.selfTest(SELF_TEST, { ...this.options, backend: this.backend });
+      state = { result };
+      if (!result.ok) {
+        const wrong = result.cases.filter(({ expected, got }) => expected.join() !== got.join());
+        const cases = wrong.map(({ name, expected, got }) =>
+          h('li', { text: `${name}: expected ${expected.join(' ')}, got ${got.join(' ')}` }),
+        );
+        notify(
+          'self-test',
+          'error',
+          h('strong', { text: 'This device computes wrongly.' }),
+          ` The self-test on ${result.device} gave other tokens than the reference. Answers here are not to be trusted; update the graphics driver, or choose "CPU" under Model.`,
+          h('details', {}, h('summary', { text: 'Details' }), h('ul', {}, ...cases)),
+        );
+      }
+    } catch (error) {
+      if (this.model !== model) return;
+      state = {
+        text: codeOf(error) === 'not-found' ? 'not on this server' : `could not be run: ${explain(error).detail}`,
+      };
+    }
+    if (this.model === model) this.host.selfTest(state);
+  }
+
+  #device({ detail }: CustomEvent): void {
+    if (detail.type === 'lost') {
+      notify('device', 'warning', 'The GPU was reset. Opening it again; the conversation goes on.');
+    } else if (detail.type === 'recovering') {
+      const { stage, done, total } = detail.progress;
+      const text = stage === 'weights' ? `${bytes(done)} of ${bytes(total)}` : stage;
+      notify('device', 'warning', `The GPU was reset. Loading the model again: ${text}`);
+    } else {
+      notify('device', 'info', 'The GPU is back. The conversation goes on.');
+      setTimeout(() => withdraw('device'), GOOD_NEWS_MS);
+    }
+  }
+}
+
+/** Chromium's way to ask for a folder of an earlier visit. */
+type PermittedFolder = FileSystemDirectoryHandle & {
+  queryPermission?(wish: { mode: 'read' }): Promise<PermissionState>;
+  requestPermission?(wish: { mode: 'read' }): Promise<PermissionState>;
+};
+
+function isFolder(source: ModelSource | undefined): source is FileSystemDirectoryHandle {
+  return typeof source === 'object' && 'getFileHandle' in source;
+}
+
+function nameOf(source: ModelSource): string {
+  if (typeof source === 'string' || source instanceof URL) {
+    const parts =
+      String(source)
+        .split(/[?#]/)[0]
+        ?.split('/')
+        .filter((part) => part !== '') ?? [];
+    const at = parts.indexOf('resolve');
+    return (at > 0 ? parts[at - 1] : parts.at(-1)) ?? String(source);
+  }
+  if (Array.isArray(source)) return source[0]?.webkitRelativePath?.split('/')[0] || 'chosen files';
+  return 'name' in source ? source.name : 'chosen files';
+}

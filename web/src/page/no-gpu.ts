@@ -1,0 +1,33 @@
+import { h } from './base/dom';
+
+/** What to do where there is no WebGPU; the page works on the CPU meanwhile. */
+export function gpuHelp(reason: string): Node[] {
+  const steps: string[] = [];
+  if (!isSecureContext)
+    steps.push('Browsers give the GPU to secure pages only: open this page over https, or on localhost.');
+  if ('gpu' in navigator) {
+    steps.push(
+      'The browser knows WebGPU but offers no GPU: turn on graphics acceleration in its settings and update the graphics driver.',
+    );
+  } else {
+    steps.push(
+      'Use Chrome or Edge 113 or later (Android: 121), Safari 26 or later, or Firefox 141 or later on Windows (macOS: 145).',
+    );
+  }
+  if (/Linux/.test(navigator.userAgent)) {
+    steps.push(
+      'On Linux, Chrome may need to be started with --enable-unsafe-webgpu, or chrome://flags/#enable-unsafe-webgpu.',
+    );
+  }
+  return [
+    h('strong', { text: 'Running on the CPU, in this tab.' }),
+    document.createTextNode(' The small model answers all the same; large ones need a GPU.'),
+    h(
+      'details',
+      {},
+      h('summary', { text: 'How to use the GPU' }),
+      h('ul', {}, ...steps.map((text) => h('li', { text }))),
+      h('p', { class: 'hint', text: reason }),
+    ),
+  ];
+}

@@ -1,0 +1,116 @@
+import { describe, expect, it } from 'vitest';
+import type { ChatEvent, Finished } from '../src/engine/messages';
+import { Answer } from '../src/lib/answer';
+import { MonolensError } from '../src/lib/errors';
+import { fromDataUrl, type Message, toWire } from '../src/lib/openai';
+
+const PIXEL = 'data:image/png;base64,iVBORw0KGgo=';
+const image = { type: 'image_url', image_url: { url: PIXEL } } as const;
+const text = (value: string) => ({ type: 'text', text: value }) as const;
+const wire = async (...content: Exclude<Message['content'], string>) => (await toWire([{ role: 'user', content }]))[0];
+
+describe('messages in the OpenAI format', () => {
+  it('may be plain text', async () => {
+    const messages: Message[] = [
+      { role: 'system', content: 'Be brief.' },
+      { role: 'user', content: 'Hello' },
+    ];
+    expect(await toWire(messages)).toEqual([
+      { role: 'system', text: 'Be brief.', images: [] },
+      { role: 'user', text: 'Hello', images: [] },
+    ]);
+  });
+
+  it('need no marks where pictures come first', async () => {
+    expect(await wire(image, image, text('What differs?'))).toMatchObject({ text: 'What differs?' });
+  });
+
+  it('get marks where pictures stand between text', async () => {
+    expect((await wire(text('First'), image, text('second'), image))?.text).toBe('First\n<image>\nsecond\n<image>');
+  });
+
+  it('keep marks that the text has', async () => {
+    expect((await wire(text('A: <image> B: <image>'), image, image))?.text).toBe('A: <image> B: <image>');
+  });
+
+  it('carry data: URLs, blobs and the detail', async () => {
+    const blob = new Blob(['x']);
+    const message = await wire(
+      { type: 'image_url', image_url: PIXEL },
+      { type: 'image', image: blob, maxTiles: 4 },
+      { type: 'image_url', image_url: { url: PIXEL, detail: 'low' } },
+    );
+    expect(message?.images.map(({ maxTiles }) => maxTiles)).toEqual([undefined, 4, 1]);
+    expect(message?.images[1]?.image).toBe(blob);
+    expect(message?.images[0]?.image.type).toBe('image/png');
+    expect(message?.images[0]?.image.size).toBe(8);
+  });
+
+  it('are refused where they make no sense', async () => {
+    const bad = (message: unknown) => toWire([message as Message]);
+    await expect(toWire([])).rejects.toMatchObject({ code: 'bad-request' });
+    await expect(bad({ role: 'robot', content: 'x' })).rejects.toMatchObject({ code: 'bad-request' });
+    await expect(bad({ role: 'user', content: [{ type: 'audio' }] })).rejects.toMatchObject({ code: 'bad-request' });
+    expect(() => fromDataUrl('data:image/png;base64,***')).toThrow(MonolensError);
+    expect(() => fromDataUrl('data:')).toThrow(MonolensError);
+  });
+});
+
+describe('an answer', () => {
+  const stats = {} as Finished['stats'];
+
+  /** Gives `pieces` one a task, then ends; a stop ends it early. */
+  const answering = (pieces: string[], { end, heldBack = '' }: { end?: Error; heldBack?: string } = {}) =>
+    new Answer(async (stop, onEvent: (event: ChatEvent) => void) => {
+      onEvent({ type: 'submitted', segments: [{ kind: 'user', tokens: 3 }] });
+      onEvent({ type: 'started', promptTokens: 3, visualTokens: 0, reusedTokens: 2, tilesToEncode: 0 });
+      for (const [id, piece] of pieces.entries()) {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        if (stop.aborted) return { type: 'finished', reason: 'stopped', text: '', stats, grounding: [] };
+        onEvent({ type: 'token', id, text: piece });
+      }
+      if (end) throw end;
+      return { type: 'finished', reason: 'stop', text: heldBack, stats, grounding: [] };
+    });
+
+  it('gives its pieces and then all about it', async () => {
+    const answer = answering(['a ', '', 'dog']);
+    const pieces: string[] = [];
+    for await (const piece of answer) pieces.push(piece);
+    expect(pieces).toEqual(['a ', 'dog']);
+    const { text, reason, tokens, reusedTokens, segments } = await answer.finished;
+    expect({ text, reason, reusedTokens }).toEqual({ text: 'a dog', reason: 'stop', reusedTokens: 2 });
+    expect(tokens.map(({ id }) => id)).toEqual([0, 1, 2]);
+    expect(segments).toHaveLength(1);
+  });
+
+  it('gives what was held back, and keeps a whole answer without spaces around it', async () => {
+    const answer = answering([' a'], { heldBack: ' dog ' });
+    const pieces: string[] = [];
+    for await (const piece of answer) pieces.push(piece);
+    expect(pieces).toEqual([' a', ' dog ']);
+    expect((await answer.finished).text).toBe('a dog');
+  });
+
+  it('can be read after its end', async () => {
+    const answer = answering(['a', 'b']);
+    await answer.finished;
+    const pieces: string[] = [];
+    for await (const piece of answer) pieces.push(piece);
+    expect(pieces.join('')).toBe('ab');
+  });
+
+  it('stops when its reader leaves', async () => {
+    const answer = answering(['a', 'b', 'c', 'd']);
+    for await (const piece of answer) if (piece === 'b') break;
+    expect(await answer.finished).toMatchObject({ reason: 'stopped', text: 'ab' });
+  });
+
+  it('fails where it fails', async () => {
+    const answer = answering(['a'], { end: new MonolensError('out-of-memory', 'no') });
+    const read = async () => {
+      for await (const piece of answer) expect(piece).toBe('a');
+    };
+    await expect(read()).rejects.toMatchObject({ code: 'out-of-memory' });
+  });
+});
