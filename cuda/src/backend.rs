@@ -95,8 +95,7 @@ impl CudaBackend {
             expected: format!("below {number}"),
             got: program.0.to_string(),
         })?;
-        let with =
-            Resources { gpu: &self.gpu, states: &self.states, pool: &self.pool, graphs: self.graphs };
+        let with = Resources { gpu: &self.gpu, states: &self.states, pool: &self.pool, graphs: self.graphs };
         let outputs = program.run(job, &with);
         outputs.map_err(|e| self.explain(e))
     }

@@ -37,7 +37,10 @@ fn every_unit_compiles_for_every_architecture() {
     };
     let errors: Vec<String> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|w| w.join().unwrap_or_else(|_| vec!["a thread failed".into()])).collect()
+        workers
+            .into_iter()
+            .flat_map(|w| w.join().unwrap_or_else(|_| vec!["a thread failed".into()]))
+            .collect()
     });
     println!("NVRTC {}: {} compilations", compiler.version(), jobs.len());
     assert!(errors.is_empty(), "{}", errors.join("\n"));

@@ -59,6 +59,8 @@ pub enum BackendArg {
     Cpu,
     /// WGSL on Vulkan, Metal or DirectX 12
     Wgpu,
+    /// CUDA on an NVIDIA GPU
+    Cuda,
 }
 
 /// Where to compute.
@@ -143,6 +145,7 @@ impl DeviceArgs {
                 BackendArg::Auto => BackendName::Auto,
                 BackendArg::Cpu => BackendName::Cpu,
                 BackendArg::Wgpu => BackendName::Wgpu,
+                BackendArg::Cuda => BackendName::Cuda,
             },
             device: self.device.clone(),
             tier: self.tier.clone(),

@@ -147,7 +147,10 @@ impl Gpu for ShimGpu {
             self.order.set(order.wrapping_add(1));
             let [x, y, z] = launch.grid;
             if y > 65_535 || z > 65_535 || launch.shared_bytes > 99 << 10 {
-                return Err(GpuError::Other(format!("{}: {launch:?} is beyond what sm_86 can do", unit.name())));
+                return Err(GpuError::Other(format!(
+                    "{}: {launch:?} is beyond what sm_86 can do",
+                    unit.name()
+                )));
             }
             let params = &recording.params[launch.params.clone()];
             let call = Launch {

@@ -37,8 +37,7 @@ impl Memory {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: a new mapping, of which the last page is then closed.
         let base = unsafe {
-            let base =
-                libc::mmap(ptr::null_mut(), mapped, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+            let base = libc::mmap(ptr::null_mut(), mapped, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
             if base == libc::MAP_FAILED {
                 return Err(full);
             }
@@ -70,7 +69,9 @@ impl Memory {
         let found = self.allocations.range(..=at).next_back();
         let within = found.is_some_and(|(&start, a)| at + size <= start + a.bytes);
         if !within {
-            return Err(GpuError::Other(format!("{bytes} bytes at {address:#x} are no memory of the device")));
+            return Err(GpuError::Other(format!(
+                "{bytes} bytes at {address:#x} are no memory of the device"
+            )));
         }
         // SAFETY: it lies within a mapping that `self` owns.
         Ok(unsafe { std::slice::from_raw_parts_mut(at as *mut u8, size) })

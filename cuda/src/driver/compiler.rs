@@ -35,10 +35,15 @@ fn find() -> Result<Compiler, String> {
         // A library of this name is loaded once: cudarc then finds the one that is loaded here.
         if !folders.iter().any(|folder| load_from(folder)) && (named.is_some() || !on_path()) {
             let looked: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
-            return Err(format!("the CUDA compiler library (NVRTC) is not there, nor in {}", looked.join(", ")));
+            return Err(format!(
+                "the CUDA compiler library (NVRTC) is not there, nor in {}",
+                looked.join(", ")
+            ));
         }
         if !on_path() {
-            return Err("the CUDA compiler library (NVRTC) was found, but its name is not one that is known".into());
+            return Err(
+                "the CUDA compiler library (NVRTC) was found, but its name is not one that is known".into()
+            );
         }
     }
     Compiler::new()
@@ -56,7 +61,9 @@ fn usual_folders() -> Vec<PathBuf> {
         for python in entries(&environment.join("lib")) {
             for packages in ["site-packages", "dist-packages"] {
                 let nvidia = python.join(packages).join("nvidia");
-                folders.extend(["cu13/lib", "cuda_nvrtc/lib"].map(|f| nvidia.join(f)).into_iter().filter(|f| f.exists()));
+                folders.extend(
+                    ["cu13/lib", "cuda_nvrtc/lib"].map(|f| nvidia.join(f)).into_iter().filter(|f| f.exists()),
+                );
             }
         }
     }
@@ -71,7 +78,9 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 fn load_from(folder: &Path) -> bool {
     let mut files = entries(folder);
     let name = |p: &PathBuf| p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    files.retain(|p| name(p).starts_with("libnvrtc") && name(p).contains(".so.") && !name(p).contains(".alt."));
+    files.retain(|p| {
+        name(p).starts_with("libnvrtc") && name(p).contains(".so.") && !name(p).contains(".alt.")
+    });
     // First what the compiler itself loads by name.
     files.sort_by_key(|p| !name(p).contains("builtins"));
     let mut loaded = false;

@@ -116,8 +116,10 @@ impl CudaGpu {
             return Ok(module);
         }
         let options = Compiler::options(&self.architecture, unit).join(" ");
-        let texts = HEADERS.iter().chain(FILES.iter().filter(|f| f.name.strip_suffix(".cu") == Some(unit.file)));
-        let mut parts: Vec<&[u8]> = vec![options.as_bytes(), self.driver.as_bytes(), self.compiler.version().as_bytes()];
+        let texts =
+            HEADERS.iter().chain(FILES.iter().filter(|f| f.name.strip_suffix(".cu") == Some(unit.file)));
+        let mut parts: Vec<&[u8]> =
+            vec![options.as_bytes(), self.driver.as_bytes(), self.compiler.version().as_bytes()];
         parts.extend(texts.map(|f| f.text.as_bytes()));
         let code = self.cache.get(&unit.name(), &parts, || self.compiler.compile(unit, &self.architecture));
         let code = code.map_err(GpuError::Compile)?;
@@ -136,7 +138,13 @@ impl CudaGpu {
             if launch.shared_bytes > DEFAULT_SHARED_BYTES.max(function.shared_bytes.get()) {
                 let which = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
                 // SAFETY: the function is of a loaded module.
-                unsafe { result::function::set_function_attribute(function.handle, which, launch.shared_bytes as i32) }?;
+                unsafe {
+                    result::function::set_function_attribute(
+                        function.handle,
+                        which,
+                        launch.shared_bytes as i32,
+                    )
+                }?;
                 function.shared_bytes.set(launch.shared_bytes);
             }
             let params = recording.params[launch.params.clone()].as_ptr();

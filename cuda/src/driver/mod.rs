@@ -55,7 +55,9 @@ pub fn report() -> Report {
     }
     match devices() {
         Ok(devices) => report.devices = devices,
-        Err(error) => report.missing.push((format!("the driver lists no devices: {}", text(error)), ADVICE_DRIVER.into())),
+        Err(error) => report
+            .missing
+            .push((format!("the driver lists no devices: {}", text(error)), ADVICE_DRIVER.into())),
     }
     match find_compiler() {
         Ok(compiler) => report.compiler = Some(compiler.version().to_owned()),
@@ -74,13 +76,14 @@ const ADVICE_COMPILER: &str = "install the CUDA toolkit, or: pip install nvidia-
 /// No driver, no such device, one that is too old, or no compiler: each with what would help.
 pub fn open(wanted: Option<&str>) -> Result<Rc<dyn Gpu>, BackendError> {
     let unavailable = |what: String, reason: String| BackendError::Unavailable { what, reason };
-    let driver = start().map_err(|(problem, remedy)| {
-        unavailable("CUDA".into(), format!("{problem}; {remedy}"))
-    })?;
+    let driver =
+        start().map_err(|(problem, remedy)| unavailable("CUDA".into(), format!("{problem}; {remedy}")))?;
     let all = devices().map_err(|e| unavailable("CUDA".into(), text(e)))?;
     let fits = |d: &&DeviceReport| match wanted {
         None => d.unusable.is_none(),
-        Some(wanted) => wanted.parse() == Ok(d.index) || d.name.to_lowercase().contains(&wanted.to_lowercase()),
+        Some(wanted) => {
+            wanted.parse() == Ok(d.index) || d.name.to_lowercase().contains(&wanted.to_lowercase())
+        }
     };
     let Some(device) = all.iter().find(fits) else {
         let known: Vec<String> = all.iter().map(describe).collect();
@@ -103,7 +106,10 @@ pub fn open(wanted: Option<&str>) -> Result<Rc<dyn Gpu>, BackendError> {
 
 fn describe(device: &DeviceReport) -> String {
     let usable = device.unusable.as_ref().map_or(String::new(), |why| format!(" (needs {why})"));
-    format!("[{}] {}, compute capability {}.{}{usable}", device.index, device.name, device.capability.0, device.capability.1)
+    format!(
+        "[{}] {}, compute capability {}.{}{usable}",
+        device.index, device.name, device.capability.0, device.capability.1
+    )
 }
 
 /// Loads and starts the driver; gives the CUDA version it supports, or what is missing and how to get it.
@@ -119,7 +125,10 @@ fn start() -> Result<String, (String, String)> {
     // SAFETY: the pointer is valid for the call.
     unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(|e| missing(text(e)))?;
     if version < 12_000 {
-        return Err(missing(format!("the driver supports CUDA {} only, 12.0 is needed", version_text(version))));
+        return Err(missing(format!(
+            "the driver supports CUDA {} only, 12.0 is needed",
+            version_text(version)
+        )));
     }
     Ok(version_text(version))
 }

@@ -54,8 +54,7 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &Attention) -> Result<L
     let heads = op.heads;
     let kv = cx.kv_dtype(node, k, v)?;
     let define = kv_define(kv);
-    let with_tensors =
-        cx.arithmetic == Arithmetic::Fast && kv == DType::BF16 && heads.size <= TENSOR_COLUMNS;
+    let with_tensors = cx.arithmetic == Arithmetic::Fast && kv == DType::BF16 && heads.size <= TENSOR_COLUMNS;
     let many = if with_tensors { entry("tensor", &[64, 128], heads.size) } else { "exact".into() };
     let many = cx.typed_kernel("attention", define, &many)?;
     let single = entry("split", &[64, 128, 256], heads.size);
@@ -76,8 +75,7 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &Attention) -> Result<L
             let result = run.at(&result);
             let (grid, threads, bytes) = grid(&heads, number);
             let blocks = run.at(&query_blocks);
-            let arguments =
-                [result, q, k, v, info, pages, sizes, blocks, query_heads, kv_heads, size, scale];
+            let arguments = [result, q, k, v, info, pages, sizes, blocks, query_heads, kv_heads, size, scale];
             out.launch_with(many, grid, threads, bytes, &arguments);
             return;
         }
@@ -86,8 +84,7 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &Attention) -> Result<L
         let to = run.at(if splits == 1 { &result } else { &parts });
         let columns = if heads.size <= 64 { 64 } else { heads.size.next_power_of_two() };
         let bytes = SPLIT_HEADS * (SPLIT_THREADS as usize / 32) * (columns + 2) * 4;
-        let arguments =
-            [to, q, k, v, info, pages, sizes, query_heads, kv_heads, size, scale, word(splits)];
+        let arguments = [to, q, k, v, info, pages, sizes, query_heads, kv_heads, size, scale, word(splits)];
         let [x, ..] = blocks(groups);
         out.launch_with(single, [x, splits as u32, 1], SPLIT_THREADS, bytes as u32, &arguments);
         if splits > 1 {

@@ -39,10 +39,8 @@ pub(super) fn project(
         Residual::Scaled(scale) => cx.weight_place(scale)?,
         _ => Place::None,
     };
-    let residual =
-        if op.residual == Residual::None { Place::None } else { cx.place(node.inputs[1]) };
-    let routing =
-        if op.is_routed() { cx.place(node.inputs[node.inputs.len() - 1]) } else { Place::None };
+    let residual = if op.residual == Residual::None { Place::None } else { cx.place(node.inputs[1]) };
+    let routing = if op.is_routed() { cx.place(node.inputs[node.inputs.len() - 1]) } else { Place::None };
     let (width, gelu) = (weight.rows, usize::from(op.gelu));
     let own = [weights, bias].concat();
     Projection {

@@ -140,8 +140,7 @@ impl Projection<'_> {
                 eps,
             ];
             out.launch(kernels.pack, blocks(rows), THREADS, &pack);
-            let (kernel, of_block) =
-                if rows >= WIDE { (kernels.many_128, 2) } else { (kernels.many_64, 1) };
+            let (kernel, of_block) = if rows >= WIDE { (kernels.many_128, 2) } else { (kernels.many_64, 1) };
             let grid = [
                 route_blocks.div_ceil(of_block) as u32,
                 pairs.div_ceil(TILE_PAIRS) as u32,

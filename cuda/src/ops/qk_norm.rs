@@ -12,8 +12,7 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &QkNorm) -> Result<Laun
     Ok(Box::new(move |run, out| {
         let rows = shape.rows(run.axes);
         let [x_blocks, ..] = blocks(rows);
-        let arguments =
-            [run.at(&result), run.at(&x), run.at(&q), run.at(&k), word(rows), word(width), eps];
+        let arguments = [run.at(&result), run.at(&x), run.at(&q), run.at(&k), word(rows), word(width), eps];
         out.launch(kernel, [x_blocks, 1, 3], THREADS, &arguments);
     }))
 }

@@ -116,12 +116,8 @@ impl Program {
         check::job(&self.plan, job, &self.states, with.states)?;
         self.inputs.write(&self.plan, job)?;
         self.recording.clear();
-        let memory = Memory {
-            pool: with.pool,
-            pool_of: &self.pool_of,
-            inputs: &self.inputs,
-            states: with.states,
-        };
+        let memory =
+            Memory { pool: with.pool, pool_of: &self.pool_of, inputs: &self.inputs, states: with.states };
         let run = Run { axes: &job.axes, memory: Some(memory) };
         for step in &self.steps {
             (step.launches)(&run, &mut self.recording);
