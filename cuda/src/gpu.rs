@@ -166,6 +166,9 @@ pub trait Gpu: fmt::Debug {
     /// Frees memory once everything that was asked for before is done.
     fn free(&self, address: u64);
 
+    /// Bytes of memory that are free.
+    fn free_memory(&self) -> u64;
+
     /// Zeros memory.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Chores of the project. `cargo xtask test` is the one test command: it installs or names what it needs, then checks
 //! format and lints and runs every test.
 
+mod bundle;
 mod nvrtc;
 mod test;
 mod vulkan;
@@ -25,11 +26,14 @@ enum Task {
     Vulkan,
     /// Only fetch the CUDA compiler (NVRTC) for the test that compiles every CUDA kernel
     Nvrtc,
+    /// Build what cuda/gpu-check needs on a machine with a GPU and no Rust
+    GpuBundle,
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().task {
         Task::Test(options) => test::run_all(&options),
+        Task::GpuBundle => bundle::build(),
         Task::Nvrtc => nvrtc::ensure().map(|found| println!("NVRTC: {}", found.display())),
         Task::Vulkan => vulkan::ensure().map(|found| println!("Vulkan device: {found}")),
     }

@@ -102,6 +102,10 @@ impl Gpu for ShimGpu {
         self.memory.borrow_mut().free(address);
     }
 
+    fn free_memory(&self) -> u64 {
+        self.memory.borrow().left()
+    }
+
     fn zero(&self, address: u64, bytes: u64) -> Result<(), GpuError> {
         self.memory.borrow_mut().slice(address, bytes)?.fill(0);
         Ok(())

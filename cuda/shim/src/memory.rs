@@ -47,12 +47,17 @@ impl Memory {
             }
             base as usize
         };
-        self.free -= bytes;
+        self.free = self.free.saturating_sub(size as u64);
         let address = base + mapped - PAGE - size;
         self.allocations.insert(address, Allocation { base, mapped, bytes: size });
         // Undefined contents are none that anything can be computed from.
         self.slice(address as u64, size as u64)?.fill(0xff);
         Ok(address as u64)
+    }
+
+    /// Bytes that may still be allocated.
+    pub fn left(&self) -> u64 {
+        self.free
     }
 
     pub fn free(&mut self, address: u64) {

@@ -190,6 +190,10 @@ impl Gpu for CudaGpu {
         let _ = self.enter().and_then(|()| Ok(unsafe { result::free_sync(address) }?));
     }
 
+    fn free_memory(&self) -> u64 {
+        self.enter().ok().and_then(|()| result::mem_get_info().ok()).map_or(0, |(free, _)| free as u64)
+    }
+
     fn zero(&self, address: u64, bytes: u64) -> Result<(), GpuError> {
         self.enter()?;
         // SAFETY: the buffer is as large as its owner says.
