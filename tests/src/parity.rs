@@ -12,8 +12,8 @@ use monolens_wgpu::{Tier, WgpuBackend, WgpuOptions};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// Cases an operator.
-const CASES: usize = 64;
+/// Cases an operator on the CPU in place of a GPU, which is slow: each stored type with each mix of modalities.
+const SHIM_CASES: usize = 24;
 
 /// A runner on the CPU in exact arithmetic.
 ///
@@ -50,7 +50,7 @@ pub fn cuda_shim(arithmetic: monolens_cuda::Arithmetic, fusions: Fusions) -> Opt
     match ShimGpu::open() {
         Ok(gpu) => {
             let options = CudaOptions { arithmetic, ..CudaOptions::default() };
-            Some(Runner::new(Box::new(CudaBackend::on(gpu, &options)), fusions))
+            Some(Runner::new(Box::new(CudaBackend::on(gpu, &options)), fusions).with_cases(SHIM_CASES))
         }
         Err(error) => {
             println!("SKIPPED: CUDA kernels on the CPU: {error}");
@@ -125,9 +125,9 @@ pub fn hold_to_reference_in_bf16(runner: &mut Runner) {
 fn hold(runner: &mut Runner, adjust: fn(&str, &mut Case)) {
     let mut reference = cpu(Fusions::NONE);
     let (mut table, mut failures) = (BTreeMap::new(), Vec::new());
-    // For a quick look at one operator: its name, or a part of it, and fewer cases.
+    // For a quick look at one operator: its name, or a part of it.
     let wanted = std::env::var("MONOLENS_OPERATOR").unwrap_or_default();
-    let count = std::env::var("MONOLENS_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(CASES);
+    let count = runner.cases();
     for (operator, draw) in cases::all().into_iter().filter(|(name, _)| name.contains(&wanted)) {
         let (mut worst, start) = (0f64, Instant::now());
         for number in 0..count {
