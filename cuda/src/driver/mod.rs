@@ -60,7 +60,11 @@ pub fn report() -> Report {
             .push((format!("the driver lists no devices: {}", text(error)), ADVICE_DRIVER.into())),
     }
     match find_compiler() {
-        Ok(compiler) => report.compiler = Some(compiler.version().to_owned()),
+        Ok(compiler) => {
+            let driver = report.driver.as_deref().unwrap_or_default();
+            report.missing.extend(too_new(driver, compiler.version()).map(|p| (p, ADVICE_COMPILER.into())));
+            report.compiler = Some(compiler.version().to_owned());
+        }
         Err(reason) => report.missing.push((reason, ADVICE_COMPILER.into())),
     }
     report
@@ -98,8 +102,12 @@ pub fn open(wanted: Option<&str>) -> Result<Rc<dyn Gpu>, BackendError> {
             limit: format!("{}.{}", device.capability.0, device.capability.1),
         });
     }
-    let compiler = find_compiler()
-        .map_err(|reason| unavailable("the CUDA compiler".into(), format!("{reason}; {ADVICE_COMPILER}")))?;
+    let no_compiler =
+        |reason: String| unavailable("the CUDA compiler".into(), format!("{reason}; {ADVICE_COMPILER}"));
+    let compiler = find_compiler().map_err(no_compiler)?;
+    if let Some(problem) = too_new(&driver, compiler.version()) {
+        return Err(no_compiler(problem));
+    }
     let gpu = CudaGpu::open(device, &driver, compiler);
     Ok(Rc::new(gpu.map_err(|e| e.explain(&device.name))?))
 }
@@ -131,6 +139,13 @@ fn start() -> Result<String, (String, String)> {
         )));
     }
     Ok(version_text(version))
+}
+
+/// What is wrong with a compiler of a later generation than the driver: its code would not load.
+fn too_new(driver: &str, compiler: &str) -> Option<String> {
+    let generation = |version: &str| version.split('.').next().and_then(|n| n.parse::<u32>().ok());
+    let newer = generation(compiler) > generation(driver);
+    newer.then(|| format!("the driver supports CUDA {driver}, the compiler makes code of CUDA {compiler}"))
 }
 
 fn version_text(version: i32) -> String {
@@ -176,6 +191,13 @@ fn text(error: DriverError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_compiler_of_a_later_generation_is_refused() {
+        assert!(too_new("12.4", "13.0").is_some());
+        assert_eq!(too_new("13.0", "12.9"), None);
+        assert_eq!(too_new("12.2", "12.9"), None, "within a generation newer code loads");
+    }
 
     /// On a machine without a driver: an error that says what to install. With one: a device or its reason.
     #[test]
