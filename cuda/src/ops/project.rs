@@ -45,6 +45,9 @@ fn define(dtype: DType) -> &'static str {
     }
 }
 
+/// Adds an operator's own parameters.
+pub(super) type Own = Box<dyn Fn(&Run<'_>, &mut Vec<Argument>)>;
+
 /// A projection to be lowered.
 pub(super) struct Projection<'a> {
     /// The file: linear, gate_up or qkv_rope.
@@ -62,7 +65,7 @@ pub(super) struct Projection<'a> {
     /// Bit 0: the text expert is an identity; bit 1: the visual expert is.
     pub identity: u32,
     /// What the operator's own parameters are.
-    pub own: Box<dyn Fn(&Run<'_>, &mut Vec<Argument>)>,
+    pub own: Own,
 }
 
 /// The kernels of a projection.
