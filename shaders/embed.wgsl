@@ -2,7 +2,7 @@
 //
 // A table that is split over several buffers takes one dispatch a part, each writing the rows whose ids lie in its part.
 
-import package::shared::element::{word_of, element};
+import package::shared::element::{word_of, element, integer, BITS_8};
 import package::shared::grid::thread_number;
 
 struct Params {
@@ -16,6 +16,10 @@ struct Params {
     // Words of `rows` and `visual_rows` in `inputs`; no visual rows: NONE.
     row_info: u32,
     visual_rows: u32,
+    // Integers only: elements in a group, the word of `table` where the scales begin, their type.
+    group: u32,
+    scales: u32,
+    scale_type: u32,
 }
 
 const NONE: u32 = 0xffffffffu;
@@ -51,6 +55,13 @@ fn main(
     let id = inputs[p.row_info + row * 4u];
     if id >= p.first && id - p.first < p.count {
         let at = (id - p.first) * p.stride + column;
-        result[i] = element(p.dtype, table[word_of(p.dtype, at)], at);
+        let word = table[word_of(p.dtype, at)];
+        if p.dtype >= BITS_8 {
+            let number = at / p.group;
+            let scale = element(p.scale_type, table[p.scales + word_of(p.scale_type, number)], number);
+            result[i] = integer(p.dtype, word, at) * scale;
+        } else {
+            result[i] = element(p.dtype, word, at);
+        }
     }
 }

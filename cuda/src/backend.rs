@@ -9,7 +9,7 @@ use monolens_graph::backend::{
     BackendKind, DeviceInfo, HostTensor, Job, LocalFuture, MemoryUse, Outputs, ProgramId,
 };
 use monolens_graph::plan::{Capabilities, Fusions, Plan};
-use monolens_graph::{Axes, Backend, BackendError, DType, WeightSpec};
+use monolens_graph::{Axes, Backend, BackendError, DType, WeightFormat, WeightSpec};
 use std::future::ready;
 use std::rc::Rc;
 
@@ -110,7 +110,14 @@ impl Backend for CudaBackend {
         &self.capabilities
     }
 
-    fn begin_weight(&mut self, spec: &WeightSpec, dtype: DType) -> Result<(), BackendError> {
+    fn begin_weight(&mut self, spec: &WeightSpec, format: WeightFormat) -> Result<(), BackendError> {
+        let WeightFormat::Plain(dtype) = format else {
+            return Err(BackendError::Weight {
+                name: spec.name.clone(),
+                expected: "f32, f16 or bf16: CUDA has no kernels for integers in groups yet".into(),
+                got: format.to_string(),
+            });
+        };
         let upload = Upload::new(&self.gpu, spec, dtype);
         self.upload = Some(upload.map_err(|e| self.explain(e))?);
         Ok(())

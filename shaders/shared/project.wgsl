@@ -1,12 +1,16 @@
 // What the projections (linear, gate_up, qkv_rope) share: parameters, buffers and the loading of rows and weights.
 //
-// A weight row is `chunks` groups of eight elements, padded with zeros; a group is two vec4 of f32, or one vec4 of 16-bit
-// pairs. A *quad* is the four weight rows that one thread computes together; each operator says which four they are.
+// A weight row is `eights` times eight elements, padded with zeros. Weights are read in *chunks*: a vec4 of 16-bit pairs, of 16
+// integers of 8 bits (q8) or of 32 of 4 bits (q4), or two vec4 of f32. Behind its rows of integers a buffer has the factors
+// (scales) of their groups, row by row. A *quad* is the four weight rows that one thread computes together; each operator says
+// which four they are.
+
+import package::shared::element::{element, word_of, four_integers};
 
 struct Project {
     rows: u32,
     inner: u32,
-    chunks: u32,
+    eights: u32,
     // Weight rows in this part, the first of them in the whole weight, and the width of an output row.
     part_rows: u32,
     part_first: u32,
@@ -37,6 +41,11 @@ struct Project {
     kv_bf16: u32,
     // Whether inner is a multiple of 4.
     aligned: u32,
+    // Integers only: elements in a group, groups in a row, the word where the scales begin, their type (element.wgsl).
+    group: u32,
+    groups: u32,
+    scales: u32,
+    scale_type: u32,
 }
 
 const NONE: u32 = 0xffffffffu;
@@ -59,34 +68,120 @@ struct Eight {
     hi: vec4<f32>,
 }
 
-@if(bf16) fn widen(w: vec4<u32>) -> Eight {
-    let even = bitcast<vec4<f32>>(w << vec4(16u));
-    let odd = bitcast<vec4<f32>>(w & vec4(0xffff0000u));
-    return Eight(vec4(even.x, odd.x, even.y, odd.y), vec4(even.z, odd.z, even.w, odd.w));
+// Eights in a chunk.
+@if(q4) const EIGHTS: u32 = 4u;
+@if(q8) const EIGHTS: u32 = 2u;
+@if(!q4 && !q8) const EIGHTS: u32 = 1u;
+
+struct Chunk {
+    words: vec4<u32>,
+    @if(f32) more: vec4<u32>,
+    @if(q4 || q8) scale: f32,
 }
 
-@if(f16) fn widen(w: vec4<u32>) -> Eight {
-    return Eight(
-        vec4(unpack2x16float(w.x), unpack2x16float(w.y)),
-        vec4(unpack2x16float(w.z), unpack2x16float(w.w)),
-    );
+// The number of the scale of a chunk.
+@if(q4 || q8) fn scale_number(row: u32, chunk: u32) -> u32 {
+    return row * p.groups + chunk * 8u * EIGHTS / p.group;
 }
 
-@if(!f32) fn eight_text(at: u32) -> Eight { return widen(text[at]); }
-@if(f32) fn eight_text(at: u32) -> Eight {
-    return Eight(bitcast<vec4<f32>>(text[2u * at]), bitcast<vec4<f32>>(text[2u * at + 1u]));
+// And the word that holds it.
+@if(q4 || q8) fn scale_word(number: u32) -> u32 {
+    return p.scales + word_of(p.scale_type, number);
 }
-@if(!f32) fn eight_visual(at: u32) -> Eight { return widen(visual[at]); }
-@if(f32) fn eight_visual(at: u32) -> Eight {
-    return Eight(bitcast<vec4<f32>>(visual[2u * at]), bitcast<vec4<f32>>(visual[2u * at + 1u]));
+
+fn chunk_text(row: u32, chunk: u32) -> Chunk {
+    let at = row * (p.eights / EIGHTS) + chunk;
+    @if(q4 || q8) {
+        let number = scale_number(row, chunk);
+        let word = scale_word(number);
+        return Chunk(text[at], element(p.scale_type, text[word / 4u][word % 4u], number));
+    }
+    @if(f32) {
+        return Chunk(text[2u * at], text[2u * at + 1u]);
+    }
+    @if(bf16 || f16) {
+        return Chunk(text[at]);
+    }
 }
-@if(gate_up && !f32) fn eight_text_up(at: u32) -> Eight { return widen(text_up[at]); }
-@if(gate_up && f32) fn eight_text_up(at: u32) -> Eight {
-    return Eight(bitcast<vec4<f32>>(text_up[2u * at]), bitcast<vec4<f32>>(text_up[2u * at + 1u]));
+
+fn chunk_visual(row: u32, chunk: u32) -> Chunk {
+    let at = row * (p.eights / EIGHTS) + chunk;
+    @if(q4 || q8) {
+        let number = scale_number(row, chunk);
+        let word = scale_word(number);
+        return Chunk(visual[at], element(p.scale_type, visual[word / 4u][word % 4u], number));
+    }
+    @if(f32) {
+        return Chunk(visual[2u * at], visual[2u * at + 1u]);
+    }
+    @if(bf16 || f16) {
+        return Chunk(visual[at]);
+    }
 }
-@if(gate_up && !f32) fn eight_visual_up(at: u32) -> Eight { return widen(visual_up[at]); }
-@if(gate_up && f32) fn eight_visual_up(at: u32) -> Eight {
-    return Eight(bitcast<vec4<f32>>(visual_up[2u * at]), bitcast<vec4<f32>>(visual_up[2u * at + 1u]));
+
+@if(gate_up) fn chunk_text_up(row: u32, chunk: u32) -> Chunk {
+    let at = row * (p.eights / EIGHTS) + chunk;
+    @if(q4 || q8) {
+        let number = scale_number(row, chunk);
+        let word = scale_word(number);
+        return Chunk(text_up[at], element(p.scale_type, text_up[word / 4u][word % 4u], number));
+    }
+    @if(f32) {
+        return Chunk(text_up[2u * at], text_up[2u * at + 1u]);
+    }
+    @if(bf16 || f16) {
+        return Chunk(text_up[at]);
+    }
+}
+
+@if(gate_up) fn chunk_visual_up(row: u32, chunk: u32) -> Chunk {
+    let at = row * (p.eights / EIGHTS) + chunk;
+    @if(q4 || q8) {
+        let number = scale_number(row, chunk);
+        let word = scale_word(number);
+        return Chunk(visual_up[at], element(p.scale_type, visual_up[word / 4u][word % 4u], number));
+    }
+    @if(f32) {
+        return Chunk(visual_up[2u * at], visual_up[2u * at + 1u]);
+    }
+    @if(bf16 || f16) {
+        return Chunk(visual_up[at]);
+    }
+}
+
+// Eight `i` of a chunk; of integers without their scale.
+fn eight_of(chunk: Chunk, i: u32) -> Eight {
+    let w = chunk.words;
+    @if(f32) {
+        return Eight(bitcast<vec4<f32>>(w), bitcast<vec4<f32>>(chunk.more));
+    }
+    @if(bf16) {
+        let even = bitcast<vec4<f32>>(w << vec4(16u));
+        let odd = bitcast<vec4<f32>>(w & vec4(0xffff0000u));
+        return Eight(vec4(even.x, odd.x, even.y, odd.y), vec4(even.z, odd.z, even.w, odd.w));
+    }
+    @if(f16) {
+        return Eight(
+            vec4(unpack2x16float(w.x), unpack2x16float(w.y)),
+            vec4(unpack2x16float(w.z), unpack2x16float(w.w)),
+        );
+    }
+    @if(q8) {
+        return Eight(four_integers(w[2u * i], 8u), four_integers(w[2u * i + 1u], 8u));
+    }
+    @if(q4) {
+        return Eight(four_integers(w[i], 4u), four_integers(w[i] >> 16u, 4u));
+    }
+}
+
+// Eight `i` of a chunk, the elements themselves.
+fn scaled_eight(chunk: Chunk, i: u32) -> Eight {
+    let eight = eight_of(chunk, i);
+    @if(q4 || q8) {
+        return Eight(eight.lo * chunk.scale, eight.hi * chunk.scale);
+    } @else {
+        return eight;
+    }
 }
 
 // Elements k..k+4 of a row of x; zeros beyond its end.

@@ -4,29 +4,29 @@
 // subgroup, which must have eight lanes or more. Workgroups of 32 threads: x = quads / 32, y = tiles of 16 rows (routed: four a block),
 // z = modality if routed. Routing is that of `project_many`.
 
-import package::shared::project::{p, inputs, x_four, norm_four, eight_text, eight_visual, Eight, NONE};
-@if(gate_up) import package::shared::project::{eight_text_up, eight_visual_up};
+import package::shared::project::{p, inputs, x_four, norm_four, chunk_text, chunk_visual, scaled_eight, EIGHTS, Chunk, Eight, NONE};
+@if(gate_up) import package::shared::project::{chunk_text_up, chunk_visual_up};
 @if(linear) import package::linear::{quad_rows, store_quad};
 @if(gate_up) import package::gate_up::{quad_rows, store_quad};
 @if(qkv_rope) import package::qkv_rope::{quad_rows, store_quad};
 
 const TILE: u32 = 16u;
 
-fn eight(is_visual: bool, at: u32) -> Eight {
+fn chunk_first(is_visual: bool, row: u32, at: u32) -> Chunk {
     @if(routed) {
-        if is_visual { return eight_visual(at); }
+        if is_visual { return chunk_visual(row, at); }
     }
-    return eight_text(at);
+    return chunk_text(row, at);
 }
 
-fn eight_second(is_visual: bool, at: u32) -> Eight {
+fn chunk_second(is_visual: bool, row: u32, at: u32) -> Chunk {
     @if(gate_up && routed) {
-        if is_visual { return eight_visual_up(at); }
+        if is_visual { return chunk_visual_up(row, at); }
     }
     @if(gate_up) {
-        return eight_text_up(at);
+        return chunk_text_up(row, at);
     } @else {
-        return eight(is_visual, at);
+        return chunk_first(is_visual, row, at);
     }
 }
 
@@ -62,7 +62,6 @@ fn run(group_id: vec3<u32>, thread: u32, lane: u32, quads: u32) {
     let is_identity = ((p.identity >> group_id.z) & 1u) == 1u;
     let quad = group_id.x * 32u + thread;
     let rows = quad_rows(min(quad, quads - 1u));
-    let base = rows * p.chunks;
     var low_row = first + min(lane % 8u, count - 1u);
     var high_row = first + min(lane % 8u + 8u, count - 1u);
     @if(routed) {
@@ -87,12 +86,22 @@ fn run(group_id: vec3<u32>, thread: u32, lane: u32, quads: u32) {
     var a13 = vec4(0.0);
     var a14 = vec4(0.0);
     var a15 = vec4(0.0);
-    for (var chunk = 0u; chunk < p.chunks; chunk++) {
-        let k = chunk * 8u;
-        var w0 = eight(is_visual, base.x + chunk);
-        var w1 = eight(is_visual, base.y + chunk);
-        var w2 = eight_second(is_visual, base.z + chunk);
-        var w3 = eight_second(is_visual, base.w + chunk);
+    var c0: Chunk;
+    var c1: Chunk;
+    var c2: Chunk;
+    var c3: Chunk;
+    for (var at = 0u; at < p.eights; at++) {
+        let k = at * 8u;
+        if at % EIGHTS == 0u {
+            c0 = chunk_first(is_visual, rows.x, at / EIGHTS);
+            c1 = chunk_first(is_visual, rows.y, at / EIGHTS);
+            c2 = chunk_second(is_visual, rows.z, at / EIGHTS);
+            c3 = chunk_second(is_visual, rows.w, at / EIGHTS);
+        }
+        var w0 = scaled_eight(c0, at % EIGHTS);
+        var w1 = scaled_eight(c1, at % EIGHTS);
+        var w2 = scaled_eight(c2, at % EIGHTS);
+        var w3 = scaled_eight(c3, at % EIGHTS);
         if is_identity {
             // Row n of the identity has its one at column n.
             let lo = vec4(k, k + 1u, k + 2u, k + 3u);

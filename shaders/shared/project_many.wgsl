@@ -7,8 +7,8 @@
 // Routed: word 0 of the block, indexed by workgroup_id, says how many rows of either modality it has; a workgroup whose
 // modality has none returns before any barrier. Otherwise it works on the packed list of its rows and writes only those.
 
-import package::shared::project::{p, inputs, x_four, norm_four, eight_text, eight_visual, Eight, NONE};
-@if(gate_up) import package::shared::project::{eight_text_up, eight_visual_up};
+import package::shared::project::{p, inputs, x_four, norm_four, chunk_text, chunk_visual, scaled_eight, EIGHTS, Chunk, Eight, NONE};
+@if(gate_up) import package::shared::project::{chunk_text_up, chunk_visual_up};
 @if(linear) import package::linear::{quad_rows, store_quad};
 @if(gate_up) import package::gate_up::{quad_rows, store_quads};
 @if(qkv_rope) import package::qkv_rope::{quad_rows, store_quad};
@@ -36,20 +36,25 @@ fn row_at(rows: Rows, i: u32) -> u32 {
     }
 }
 
-fn eight(is_visual: bool, is_up: bool, at: u32) -> Eight {
+fn chunk(is_visual: bool, is_up: bool, row: u32, at: u32) -> Chunk {
     @if(gate_up && routed) {
         if is_up {
-            if is_visual { return eight_visual_up(at); }
-            return eight_text_up(at);
+            if is_visual { return chunk_visual_up(row, at); }
+            return chunk_text_up(row, at);
         }
     }
     @if(gate_up && !routed) {
-        if is_up { return eight_text_up(at); }
+        if is_up { return chunk_text_up(row, at); }
     }
     @if(routed) {
-        if is_visual { return eight_visual(at); }
+        if is_visual { return chunk_visual(row, at); }
     }
-    return eight_text(at);
+    return chunk_text(row, at);
+}
+
+// Eight number `at` of a weight row.
+fn eight(is_visual: bool, is_up: bool, row: u32, at: u32) -> Eight {
+    return scaled_eight(chunk(is_visual, is_up, row, at / EIGHTS), at % EIGHTS);
 }
 
 // Rows k and k + 1 .. of a 4 x 4 block, transposed into four vec4 of one k each.
@@ -148,12 +153,12 @@ fn run(group_id: vec3<u32>, thread: u32, quads: u32) {
             var b1 = b0;
             var b2 = b0;
             var b3 = b0;
-            let chunk = k / 8u;
-            if chunk < p.chunks {
-                b0 = eight(is_visual, is_up, base.x * p.chunks + chunk);
-                b1 = eight(is_visual, is_up, base.y * p.chunks + chunk);
-                b2 = eight(is_visual, is_up, base.z * p.chunks + chunk);
-                b3 = eight(is_visual, is_up, base.w * p.chunks + chunk);
+            let at = k / 8u;
+            if at < p.eights {
+                b0 = eight(is_visual, is_up, base.x, at);
+                b1 = eight(is_visual, is_up, base.y, at);
+                b2 = eight(is_visual, is_up, base.z, at);
+                b3 = eight(is_visual, is_up, base.w, at);
             }
             put_w(stage_k, stage_quad, b0.lo, b1.lo, b2.lo, b3.lo);
             put_w(stage_k + 4u, stage_quad, b0.hi, b1.hi, b2.hi, b3.hi);

@@ -2,7 +2,9 @@
 
 use monolens_graph::batch::{self, Batch, Chunk, NO_VISUAL, PAGE_SIZE, SamplingRow};
 use monolens_graph::ops::Heads;
-use monolens_graph::{Axes, Axis, DType, Dim, Graph, GraphBuilder, ValueId, WeightId, WeightSpec};
+use monolens_graph::{
+    Axes, Axis, Bits, DType, Dim, Graph, GraphBuilder, Grouped, ValueId, WeightFormat, WeightId, WeightSpec,
+};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -11,8 +13,21 @@ use std::collections::BTreeMap;
 /// Sizes that find off-by-one errors: one, primes, powers of two and their neighbours.
 const SIZES: [usize; 16] = [1, 2, 3, 5, 7, 8, 13, 16, 17, 31, 33, 61, 64, 67, 97, 130];
 
-/// The dtypes in which matrices are stored.
-pub const WEIGHT_DTYPES: [DType; 3] = [DType::F32, DType::BF16, DType::F16];
+/// How the matrices of the case of this number are stored: each way in turn, groups with changing size and scales.
+pub fn weight_format(number: usize) -> WeightFormat {
+    let round = number / 5;
+    let grouped = |bits| {
+        let scale = [DType::F16, DType::BF16, DType::F32][round % 3];
+        WeightFormat::Grouped(Grouped { bits, group: [32, 64, 96, 128][round % 4], scale })
+    };
+    match number % 5 {
+        0 => WeightFormat::Plain(DType::F32),
+        1 => WeightFormat::Plain(DType::BF16),
+        2 => grouped(Bits::Four),
+        3 => WeightFormat::Plain(DType::F16),
+        _ => grouped(Bits::Eight),
+    }
+}
 
 /// A state with its first contents.
 #[derive(Clone, Debug)]
@@ -37,7 +52,7 @@ pub struct Case {
     /// The graph, unfused.
     pub graph: Graph,
     /// Weights as stored.
-    pub weights: Vec<(WeightSpec, DType, Vec<u8>)>,
+    pub weights: Vec<(WeightSpec, WeightFormat, Vec<u8>)>,
     /// States before the run.
     pub states: Vec<StateData>,
     /// Inputs by name.
@@ -57,8 +72,8 @@ pub struct Draw {
     pub rng: StdRng,
     /// The graph so far.
     pub g: GraphBuilder,
-    /// Stored type of this case's matrices.
-    pub dtype: DType,
+    /// How this case's matrices are stored.
+    pub format: WeightFormat,
     /// Factor on random inputs: 1, now and then huge (outlier activations).
     pub scale: f32,
     case: Case,
@@ -81,7 +96,7 @@ impl Draw {
             number,
             rng: StdRng::seed_from_u64(seed),
             g: GraphBuilder::new(format!("{operator} {number}")),
-            dtype: WEIGHT_DTYPES[number % 3],
+            format: weight_format(number),
             scale: if number % 8 == 7 { 1e5 } else { 1.0 },
             case,
         }
@@ -91,6 +106,15 @@ impl Draw {
     pub fn size(&mut self, most: usize) -> usize {
         let fitting = SIZES.iter().take_while(|&&s| s <= most).count();
         SIZES[self.rng.random_range(0..fitting)]
+    }
+
+    /// A width of rows of weights: of whole groups, if the case's matrices have groups.
+    pub fn inner(&mut self, most: usize) -> usize {
+        let size = self.size(most);
+        match self.format {
+            WeightFormat::Plain(_) => size,
+            WeightFormat::Grouped(grouped) => size.next_multiple_of(grouped.group),
+        }
     }
 
     /// A number of rows; case 0 has none and case 1 has one.
@@ -112,7 +136,8 @@ impl Draw {
         (0..n).map(|_| (0..3).map(|_| self.rng.random_range(-1.0f32..1.0)).sum::<f32>() * scale).collect()
     }
 
-    /// A weight of random values: matrices in the case's dtype with rows of unit norm, vectors around 1 in f32.
+    /// A weight of random values: matrices in the case's format with rows of unit norm, vectors around 1 in f32. What has
+    /// more dimensions is never in groups.
     pub fn weight(&mut self, name: &str, shape: &[usize]) -> WeightId {
         let name = format!("{}/{name}", self.case.label);
         let n: usize = shape.iter().product();
@@ -122,9 +147,13 @@ impl Draw {
         if vector {
             values.iter_mut().for_each(|v| *v += 1.0);
         }
-        let dtype = if vector { DType::F32 } else { self.dtype };
+        let format = match self.format {
+            _ if vector => DType::F32.into(),
+            WeightFormat::Grouped(_) if shape.len() > 2 => DType::BF16.into(),
+            format => format,
+        };
         let spec = WeightSpec { name: name.clone(), shape: shape.to_vec() };
-        self.case.weights.push((spec, dtype, encode(&values, dtype)));
+        self.case.weights.push((spec, format, encode_weight(&values, format)));
         self.g.weight(name, shape)
     }
 
@@ -244,7 +273,7 @@ impl Draw {
             format!("{}{:?}", v.name, v.shape.sizes(&self.case.axes))
         };
         let shown: Vec<String> = self.case.graph.outputs.values().map(sizes).collect();
-        self.case.label += &format!(" ({}, weights {})", shown.join(" "), self.dtype);
+        self.case.label += &format!(" ({}, weights {})", shown.join(" "), self.format);
         self.case
     }
 }
@@ -277,4 +306,21 @@ pub fn encode(values: &[f32], dtype: DType) -> Vec<u8> {
         DType::F16 => values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect(),
         DType::BF16 => values.iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect(),
     }
+}
+
+/// A weight in a format; integers are rounded to the nearest with the least scale that holds a group's largest element.
+fn encode_weight(values: &[f32], format: WeightFormat) -> Vec<u8> {
+    let grouped = match format {
+        WeightFormat::Plain(dtype) => return encode(values, dtype),
+        WeightFormat::Grouped(grouped) => grouped,
+    };
+    let most = (grouped.bits.offset() - 1) as f32;
+    let largest = |group: &[f32]| group.iter().fold(0f32, |most, v| most.max(v.abs()));
+    let scales: Vec<f32> = values.chunks(grouped.group).map(|group| largest(group) / most).collect();
+    let integer = |(i, v): (usize, &f32)| (v / scales[i / grouped.group].max(1e-20)).round() as i32;
+    let integers: Vec<i32> = values.iter().enumerate().map(integer).collect();
+    let words = integers.chunks(grouped.bits.per_word()).map(|part| grouped.bits.pack(part));
+    let mut bytes: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();
+    bytes.extend(encode(&scales, grouped.scale));
+    bytes
 }

@@ -1,19 +1,14 @@
 //! Holds a backend to the CPU reference.
 
 use crate::case::Case;
+use crate::cases;
+use crate::compare::tensors;
 use crate::run::Runner;
-use crate::{cases, compare, compare::limit};
 use monolens_cpu::{Arithmetic, CpuBackend, CpuOptions};
-use monolens_cuda::{CudaBackend, CudaOptions};
-use monolens_cuda_shim::ShimGpu;
 use monolens_graph::plan::Fusions;
 #[cfg(feature = "wgpu")]
 use monolens_wgpu::{Tier, WgpuBackend, WgpuOptions};
 use std::collections::BTreeMap;
-use std::time::Instant;
-
-/// Cases an operator on the CPU in place of a GPU, which is slow: each stored type with each mix of modalities.
-const SHIM_CASES: usize = 24;
 
 /// A runner on the CPU in exact arithmetic.
 ///
@@ -42,58 +37,14 @@ pub fn wgpu(tier: Tier, fusions: Fusions) -> Option<Runner> {
     }
 }
 
-/// A runner on the CUDA backend with its kernels run by the CPU; says SKIPPED where there can be none.
-///
-/// # Panics
-/// When there can be none but `MONOLENS_REQUIRE_CUDA_SHIM` is set.
-pub fn cuda_shim(arithmetic: monolens_cuda::Arithmetic, fusions: Fusions) -> Option<Runner> {
-    match ShimGpu::open() {
-        Ok(gpu) => {
-            let options = CudaOptions { arithmetic, ..CudaOptions::default() };
-            Some(Runner::new(Box::new(CudaBackend::on(gpu, &options)), fusions).with_cases(SHIM_CASES))
-        }
-        Err(error) => {
-            println!("SKIPPED: CUDA kernels on the CPU: {error}");
-            let required = std::env::var_os("MONOLENS_REQUIRE_CUDA_SHIM").is_some();
-            assert!(!required, "MONOLENS_REQUIRE_CUDA_SHIM is set, and: {error}");
-            None
-        }
-    }
-}
-
-/// A runner on the first CUDA device; says SKIPPED where there is none.
-///
-/// # Panics
-/// When there is none but `MONOLENS_REQUIRE_CUDA` is set.
-pub fn cuda(arithmetic: monolens_cuda::Arithmetic, fusions: Fusions) -> Option<Runner> {
-    let options = CudaOptions { arithmetic, ..CudaOptions::default() };
-    match CudaBackend::open(&options) {
-        Ok(backend) => Some(Runner::new(Box::new(backend), fusions)),
-        Err(error) => {
-            println!("SKIPPED: CUDA: {error}");
-            let required = std::env::var_os("MONOLENS_REQUIRE_CUDA").is_some();
-            assert!(!required, "MONOLENS_REQUIRE_CUDA is set, and: {error}");
-            None
-        }
-    }
-}
-
-/// Operators in which [`monolens_cuda::Arithmetic::Fast`] rounds activations to bf16.
-fn rounds_activations(operator: &str) -> bool {
-    ["linear", "gate_up", "mmoe", "qkv_rope", "attention", "tile_attention", "patch_embed"]
-        .iter()
-        .any(|name| operator.starts_with(name))
-        && operator != "attention_map"
-}
-
 /// The share of the allowed error that a case used.
-fn share_of_limit(reference: &mut Runner, runner: &mut Runner, case: &Case) -> Result<f64, String> {
-    let want = reference.run(case)?;
-    let got = runner.run(case)?;
+async fn share_of_limit(reference: &mut Runner, runner: &mut Runner, case: &Case) -> Result<f64, String> {
+    let want = reference.run(case).await?;
+    let got = runner.run(case).await?;
     let mut worst = 0f64;
     for (name, want) in &want {
         let got = got.get(name).ok_or(format!("{}: {name} is missing", case.label))?;
-        let error = compare::tensors(got, want).map_err(|e| format!("{}: {name}: {e}", case.label))?;
+        let error = tensors(got, want).map_err(|e| format!("{}: {name}: {e}", case.label))?;
         if error > case.limit {
             return Err(format!("{}: {name}: NMSE {error:.1e}, limit {:.0e}", case.label, case.limit));
         }
@@ -102,47 +53,70 @@ fn share_of_limit(reference: &mut Runner, runner: &mut Runner, case: &Case) -> R
     Ok(worst)
 }
 
+/// What became of the cases.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The worst share of the allowed error of each operator.
+    pub shares: BTreeMap<&'static str, f64>,
+    /// Cases over their limit, and what else went wrong.
+    pub failures: Vec<String>,
+    /// Cases that were not run, since the backend does not take their kind of weights.
+    pub left_out: usize,
+}
+
+/// Runs that many cases of every operator.
+pub async fn compare(reference: &mut Runner, runner: &mut Runner, cases: usize) -> Report {
+    compare_chosen(reference, runner, cases, |_, _| true).await
+}
+
+/// The same for those cases that `choose` takes; it may give them another limit.
+pub async fn compare_chosen(
+    reference: &mut Runner,
+    runner: &mut Runner,
+    cases: usize,
+    choose: fn(&str, &mut Case) -> bool,
+) -> Report {
+    let mut report = Report::default();
+    // For a quick look at one operator: its name, or a part of it.
+    let wanted = std::env::var("MONOLENS_OPERATOR").unwrap_or_default();
+    for (operator, draw) in cases::all().into_iter().filter(|(name, _)| name.contains(&wanted)) {
+        let mut worst = 0f64;
+        for number in 0..cases {
+            let mut case = draw(number);
+            if !choose(operator, &mut case) {
+                report.left_out += 1;
+                continue;
+            }
+            match share_of_limit(reference, runner, &case).await {
+                Ok(share) => worst = worst.max(share),
+                Err(error) => report.failures.push(error),
+            }
+        }
+        report.shares.insert(operator, worst);
+    }
+    report
+}
+
 /// Runs all cases and prints the worst share of the limit for each operator.
 ///
 /// # Panics
 /// When a case is over its limit, naming the first twenty.
 pub fn hold_to_reference(runner: &mut Runner) {
-    hold(runner, |_, _| {});
+    hold_chosen(runner, |_, _| true);
 }
 
-/// The same for a backend that rounds activations to bf16: projections and attention have the limit of bf16 products.
+/// The same for those cases that `choose` takes, see [`compare_chosen`].
 ///
 /// # Panics
 /// As [`hold_to_reference`].
-pub fn hold_to_reference_in_bf16(runner: &mut Runner) {
-    hold(runner, |operator, case| {
-        if rounds_activations(operator) {
-            case.limit = case.limit.max(limit::BF16_MATMUL);
-        }
-    });
-}
-
-fn hold(runner: &mut Runner, adjust: fn(&str, &mut Case)) {
-    let mut reference = cpu(Fusions::NONE);
-    let (mut table, mut failures) = (BTreeMap::new(), Vec::new());
-    // For a quick look at one operator: its name, or a part of it.
-    let wanted = std::env::var("MONOLENS_OPERATOR").unwrap_or_default();
-    let count = runner.cases();
-    for (operator, draw) in cases::all().into_iter().filter(|(name, _)| name.contains(&wanted)) {
-        let (mut worst, start) = (0f64, Instant::now());
-        for number in 0..count {
-            let mut case = draw(number);
-            adjust(operator, &mut case);
-            match share_of_limit(&mut reference, runner, &case) {
-                Ok(share) => worst = worst.max(share),
-                Err(error) => failures.push(error),
-            }
-        }
-        table.insert(operator, (worst, start.elapsed()));
-    }
-    println!("{}: {count} cases an operator, worst share of the allowed error, seconds:", runner.name());
-    for (operator, (share, time)) in &table {
-        println!("  {operator:<24} {:>6.2} % {:>6.1}", share * 100.0, time.as_secs_f64());
+pub fn hold_chosen(runner: &mut Runner, choose: fn(&str, &mut Case) -> bool) {
+    let cases = runner.cases();
+    let report = pollster::block_on(compare_chosen(&mut cpu(Fusions::NONE), runner, cases, choose));
+    let Report { shares: table, mut failures, left_out } = report;
+    println!("{}: {cases} cases an operator, worst share of the allowed error:", runner.name());
+    table.iter().for_each(|(operator, share)| println!("  {operator:<24} {:>6.2} %", share * 100.0));
+    if left_out > 0 {
+        println!("SKIPPED: {left_out} cases with weights that this backend does not take");
     }
     let count = failures.len();
     failures.truncate(20);

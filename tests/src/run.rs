@@ -50,13 +50,13 @@ impl Runner {
     ///
     /// # Errors
     /// What the backend says, or that repeated runs differ.
-    pub fn run(&mut self, case: &Case) -> Result<Results, String> {
-        pollster::block_on(self.run_async(case)).map_err(|e| format!("{}: {e}", case.label))
+    pub async fn run(&mut self, case: &Case) -> Result<Results, String> {
+        self.run_now(case).await.map_err(|e| format!("{}: {e}", case.label))
     }
 
-    async fn run_async(&mut self, case: &Case) -> Result<Results, Box<dyn std::error::Error>> {
-        for (spec, dtype, bytes) in &case.weights {
-            self.backend.begin_weight(spec, *dtype)?;
+    async fn run_now(&mut self, case: &Case) -> Result<Results, Box<dyn std::error::Error>> {
+        for (spec, format, bytes) in &case.weights {
+            self.backend.begin_weight(spec, *format)?;
             // In two uneven pieces, as a stream would bring them.
             let (a, b) = bytes.split_at(bytes.len() / 3);
             self.backend.write_weight(a)?;

@@ -80,6 +80,7 @@ export class FakeEngine implements WasmEngine {
   submit(messages: ChatMessage[], settings: Settings): Submitted {
     const last = messages.at(-1);
     if (last?.text === 'bad') throw new FakeError('bad-request', 'no');
+    if (last?.text === 'huge') throw new FakeError('out-of-memory', 'no room');
     const segments: Segment[] = [{ kind: 'system', tokens: 1 }];
     for (const { role, text, images } of messages) {
       for (const image of images) segments.push({ kind: 'image', image, tokens: 112 });
@@ -180,6 +181,7 @@ export async function load(files: ModelFiles, _options: LoadOptions, onProgress:
     }
     if (!onProgress({ stage: 'weights', done: end, total: size, name: 'a' })) throw new FakeError('cancelled');
   }
+  onProgress({ stage: 'programs', done: 0, total: 2, name: 'matmul' });
   return new FakeEngine();
 }
 

@@ -252,6 +252,15 @@ describe('faults', () => {
     expect(await failure(open().size('config.json'))).toBe('http');
   });
 
+  it('does without a manifest that must not be read', async () => {
+    server.intercept = (name, _request, response) => {
+      if (name !== 'manifest.json') return false;
+      response.writeHead(403).end();
+      return true;
+    };
+    expect(await open().size(WEIGHTS)).toBe(SIZE);
+  });
+
   it('does not take a web page for a file', async () => {
     answer(200, { 'Content-Type': 'text/html; charset=utf-8' }, '<!doctype html>');
     expect(await failure(open().size('config.json'))).toBe('not-a-file');

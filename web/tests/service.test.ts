@@ -55,10 +55,12 @@ describe('loading', () => {
     const info = await page.call(
       'load',
       { source: { kind: 'page' }, options: OPTIONS },
-      { onEvent: (event) => stages.push(event.from) },
+      { onEvent: (event) => stages.push(event.from === 'engine' ? event.progress.stage : 'source') },
     );
     expect(info.name).toBe('fake');
-    expect(stages).toContain('engine');
+    // The programs follow the last weights at once, and are told all the same.
+    expect(stages[0]).toBe('weights');
+    expect(stages.at(-1)).toBe('programs');
   });
 
   it("keeps the source's own error, which the engine only calls a failed read", async () => {

@@ -5,6 +5,7 @@ mod bundle;
 mod nvrtc;
 mod test;
 mod vulkan;
+mod web;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -28,6 +29,12 @@ enum Task {
     Nvrtc,
     /// Build what cuda/gpu-check needs on a machine with a GPU and no Rust
     GpuBundle,
+    /// Build the engine as a WebAssembly module into web/src/wasm, and do web-assets
+    Wasm(web::ModuleOptions),
+    /// Copy model, examples and self-test into web/public
+    WebAssets,
+    /// Build the browser demo, serve it on this machine and open it
+    Web(web::PageOptions),
 }
 
 fn main() -> Result<()> {
@@ -36,12 +43,20 @@ fn main() -> Result<()> {
         Task::GpuBundle => bundle::build(),
         Task::Nvrtc => nvrtc::ensure().map(|found| println!("NVRTC: {}", found.display())),
         Task::Vulkan => vulkan::ensure().map(|found| println!("Vulkan device: {found}")),
+        Task::Wasm(options) => web::build_module(&options),
+        Task::WebAssets => web::prepare_assets(),
+        Task::Web(options) => web::run_page(&options),
     }
 }
 
 /// The project's root.
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Whether packages can be installed.
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout.starts_with(b"0\n"))
 }
 
 /// Runs a command from the root, showing it, and fails if it does.

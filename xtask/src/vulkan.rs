@@ -16,8 +16,7 @@ pub fn ensure() -> Result<String> {
     if let Some(found) = find() {
         return Ok(found);
     }
-    let root = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout.starts_with(b"0\n"));
-    if root && Path::new("/usr/bin/apt-get").exists() {
+    if crate::is_root() && Path::new("/usr/bin/apt-get").exists() {
         println!("No Vulkan driver found: installing {}", PACKAGES.join(" "));
         let apt = |arguments: &[&str]| {
             let mut command = Command::new("apt-get");

@@ -1,8 +1,8 @@
 //! The command line, as far as commands share it. Each command's own options stand in its file.
 
-use crate::commands::{chat, doctor, inspect, run, verify};
+use crate::commands::{bench, chat, convert, doctor, inspect, run, serve, verify};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use monolens_engine::{BackendChoice, BackendName, CpuArithmetic, Settings};
+use monolens_engine::{BackendChoice, BackendName, CpuArithmetic, EngineOptions, Quantization, Settings};
 use monolens_models::config::GenerationConfig;
 
 /// Runs Mono-InternVL: asks a vision-language model about images, on the GPU where there is one.
@@ -30,10 +30,16 @@ pub enum Command {
     Run(run::RunArgs),
     /// Holds a conversation; images can join at any turn
     Chat(chat::ChatArgs),
+    /// Answers requests over HTTP, in OpenAI's format
+    Serve(serve::ServeArgs),
     /// Shows a model: parameters, memory, graph, plan, dispatches
     Inspect(inspect::InspectArgs),
     /// Compares every stage with golden data of the reference implementation
     Verify(verify::VerifyArgs),
+    /// Measures prompts, answers and time to the first token; `bench quality`, `bench mmoe`
+    Bench(bench::BenchArgs),
+    /// Writes a checkpoint with weights in 8 or 4 bits
+    Convert(convert::ConvertArgs),
     /// Shows devices and drivers, what will be used and why, and what is missing
     Doctor(doctor::DoctorArgs),
 }
@@ -81,6 +87,21 @@ pub struct DeviceArgs {
     /// Activations and arithmetic in f32 whatever the weights are stored in: slower, closer to the reference
     #[arg(long, help_heading = "Device")]
     pub exact: bool,
+}
+
+/// How weights are stored on the device.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct WeightArgs {
+    /// Round weights while they are loaded: 8bit or 4bit, in groups of 128 elements (or 4bit-g32, 4bit-g64)
+    #[arg(long, value_name = "FORMAT", help_heading = "Model")]
+    pub weights: Option<Quantization>,
+}
+
+impl WeightArgs {
+    /// The engine's options with this format.
+    pub fn options(self) -> EngineOptions {
+        EngineOptions { weights: self.weights, ..EngineOptions::default() }
+    }
 }
 
 /// How the next token is chosen. What is left out is as in the model's `generation_config.json`, or else greedy.
@@ -151,6 +172,7 @@ impl DeviceArgs {
             tier: self.tier.clone(),
             threads: self.threads.map(usize::from),
             arithmetic: if self.exact { CpuArithmetic::Exact } else { CpuArithmetic::Fast },
+            ..BackendChoice::default()
         }
     }
 }

@@ -13,6 +13,9 @@ include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
 /// Name of the bundled checkpoint, for people.
 pub const NAME: &str = if IS_STAND_IN { "bundled random stand-in" } else { "bundled mono-tiny" };
 
+/// Its name for programs.
+pub const SHORT_NAME: &str = if IS_STAND_IN { "random-stand-in" } else { "mono-tiny" };
+
 fn find(files: &'static [(&str, &[u8])], name: &str) -> Option<&'static [u8]> {
     files.iter().find(|(known, _)| *known == name).map(|(_, bytes)| *bytes)
 }
@@ -41,6 +44,11 @@ pub fn model() -> Result<Model> {
         tensors: Arc::new(weights()?),
     };
     Ok(Model::from_parts(parts)?)
+}
+
+/// The files of the bundled checkpoint, by name.
+pub fn files() -> &'static [(&'static str, &'static [u8])] {
+    CHECKPOINT
 }
 
 fn weights() -> Result<Checkpoint> {

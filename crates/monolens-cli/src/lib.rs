@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod args;
+pub mod bench;
 pub mod bundled;
 pub mod commands;
 pub mod draw;
@@ -26,14 +27,17 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     quieten_mesa();
     let cli = Cli::parse();
-    log_to_stderr(cli.verbosity);
+    log_to_stderr(cli.verbosity, matches!(cli.command, Some(Command::Serve(_))));
     let quiet = cli.verbosity.quiet;
     exit::status(match &cli.command {
         None => commands::run::run(&cli.run, quiet),
         Some(Command::Run(args)) => commands::run::run(args, quiet),
         Some(Command::Chat(args)) => commands::chat::run(args, quiet),
+        Some(Command::Serve(args)) => commands::serve::run(args, quiet),
         Some(Command::Inspect(args)) => commands::inspect::run(args),
         Some(Command::Verify(args)) => commands::verify::run(args, quiet),
+        Some(Command::Bench(args)) => commands::bench::run(args, quiet),
+        Some(Command::Convert(args)) => commands::convert::run(args, quiet),
         Some(Command::Doctor(args)) => commands::doctor::run(args),
     })
 }
@@ -48,18 +52,22 @@ fn quieten_mesa() {
     }
 }
 
-/// Logs of this workspace to stderr; others' from warnings on. `RUST_LOG` overrides.
-fn log_to_stderr(verbosity: Verbosity) {
+/// Logs of this workspace to stderr; others' from warnings on. `RUST_LOG` overrides. A server's lines have the time in
+/// front.
+fn log_to_stderr(verbosity: Verbosity, is_server: bool) {
     let level = match (verbosity.quiet, verbosity.verbose) {
         (true, _) => "error",
-        (_, 0) => "error,monolens=warn,monolens_engine=warn,monolens_models=warn,monolens_cli=warn",
+        (_, 0) => {
+            "error,monolens=warn,monolens_engine=warn,monolens_models=warn,monolens_cli=warn,monolens_server=info"
+        }
         (_, 1) => {
-            "warn,monolens_engine=info,monolens_models=info,monolens_cli=info,monolens_wgpu=info,monolens_cpu=info"
+            "warn,monolens_engine=info,monolens_models=info,monolens_cli=info,monolens_server=info,monolens_wgpu=info,monolens_cpu=info"
         }
         _ => {
-            "info,monolens_engine=debug,monolens_models=debug,monolens_cli=debug,monolens_wgpu=debug,monolens_cpu=debug"
+            "info,monolens_engine=debug,monolens_models=debug,monolens_cli=debug,monolens_server=debug,monolens_wgpu=debug,monolens_cpu=debug"
         }
     };
     let env = env_logger::Env::default().default_filter_or(level);
-    env_logger::Builder::from_env(env).format_timestamp(None).init();
+    let time = is_server.then_some(env_logger::TimestampPrecision::Millis);
+    env_logger::Builder::from_env(env).format_timestamp(time).init();
 }

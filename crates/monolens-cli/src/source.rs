@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// Endings of image files that are read.
 pub const IMAGE_ENDINGS: [&str; 9] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "dib"];
 
+/// Files beside the weights that are larger are left alone, in bytes.
+const LARGEST_COMPANION: u64 = 64 << 20;
+
 /// A random model in place of a checkpoint.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RandomArgs {
@@ -104,6 +107,21 @@ impl ModelSource {
         }
     }
 
+    /// A name without its path, for those who only see the model from afar.
+    pub fn short_name(&self) -> String {
+        let of_path = |path: &Path, name: fn(&Path) -> Option<&std::ffi::OsStr>| {
+            // `.` and the like have no name of their own.
+            let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+            name(&whole).map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
+        };
+        match self {
+            Self::Bundled => bundled::SHORT_NAME.to_owned(),
+            Self::Folder(path) => of_path(path, Path::file_name),
+            Self::File(path) => of_path(path, Path::file_stem),
+            Self::Random(preset) => format!("random-{}", preset.name()),
+        }
+    }
+
     /// Opens it: reads the configuration and the tokenizer, maps the weights.
     ///
     /// # Errors
@@ -116,6 +134,47 @@ impl ModelSource {
             Self::Random(preset) => Ok(Model::random(*preset, DType::BF16, 1, None)?),
         };
         model.map(Arc::new).with_context(|| format!("cannot open the model {}", self.name()))
+    }
+
+    /// The files that a checkpoint has beside its weights, by name: `config.json`, the tokenizer and the like.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn companions(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        let is_weights = |name: &str| {
+            let name = Path::new(name);
+            has_ending(name, &["safetensors", "bin", "pt", "pth", "gguf"])
+                || name.to_string_lossy().ends_with(".index.json")
+        };
+        let folder = match self {
+            Self::Bundled => {
+                let files = bundled::files().iter().filter(|(name, _)| !is_weights(name));
+                return Ok(files.map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect());
+            }
+            Self::Random(preset) => {
+                let tokenizer = monolens_models::random::TINY_TOKENIZER.to_vec();
+                let config = preset.config_json().into_bytes();
+                return Ok(vec![("config.json".into(), config), ("tokenizer.model".into(), tokenizer)]);
+            }
+            Self::Folder(path) => path.as_path(),
+            Self::File(path) => path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+        };
+        let mut files = Vec::new();
+        let entries =
+            std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        for entry in entries {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let size = path.metadata().map_or(u64::MAX, |m| m.len());
+            if path.is_file() && !is_weights(&name) && size <= LARGEST_COMPANION {
+                files.push((
+                    name,
+                    std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?,
+                ));
+            }
+        }
+        files.sort();
+        Ok(files)
     }
 
     /// What the user should know about it before its answers.
@@ -176,6 +235,17 @@ mod tests {
         let tiny = RandomArgs { random: Some(Preset::Tiny) };
         assert_eq!(split(&tiny, &paths[1..]).unwrap().0, ModelSource::Random(Preset::Tiny));
         assert!(split(&tiny, &paths).unwrap_err().to_string().contains("got both"));
+    }
+
+    #[test]
+    fn a_short_name_has_no_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("my-model");
+        std::fs::create_dir(&model).unwrap();
+        assert_eq!(ModelSource::Folder(model.join("../my-model")).short_name(), "my-model");
+        assert_eq!(ModelSource::File(PathBuf::from("a/b.safetensors")).short_name(), "b");
+        assert_eq!(ModelSource::Random(Preset::Tiny).short_name(), "random-tiny");
+        assert!(!ModelSource::Bundled.short_name().contains(' '));
     }
 
     #[test]

@@ -215,6 +215,12 @@ fn wrong_usage() {
     refused(monolens().args(["run", "--random", "huge"]), &["huge", "mono-2b"]);
     refused(monolens().args(["run", "--random", "tiny", "--layers", "1"]), &["--attention"]);
     refused(monolens().args(["verify", "/no/such/set"]), &["/no/such/set"]);
+    refused(monolens().args(["serve", "--port", "70000"]), &["70000", "65535"]);
+    refused(
+        monolens().args(["serve", "--port", "0", "--cors", "page"]),
+        &["cors", "https://example.com", "page"],
+    );
+    refused(monolens().args(["serve", "--host", "192.0.2.1", "--port", "0"]), &["192.0.2.1"]);
     refused(monolens().args(["verify"]).arg(golden().join("images")), &["expected golden data"]);
     let model = model();
     let mut layers = ask(model.path(), &photo());

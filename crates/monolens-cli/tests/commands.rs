@@ -137,6 +137,31 @@ fn the_machine_is_shown() {
         .stdout(predicate::str::contains("will use  cpu"));
 }
 
+#[cfg(unix)]
+#[test]
+fn the_server_answers_until_it_is_told_to_end() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("monolens"));
+    command.args(["serve", "--port", "0", "--backend", "cpu", "--model-name", "tiny"]);
+    command.arg(golden().join("mono-v1")).env_remove("MONOLENS_API_KEY").env_remove("RUST_LOG");
+    let mut server = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let said = lines.find_map(|line| line.split_once("http://").map(|(_, rest)| rest.to_owned())).unwrap();
+    let address = said.split(' ').next().unwrap();
+    let body = r#"{"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 3}"#;
+    let mut client = std::net::TcpStream::connect(address).unwrap();
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: application/json";
+    write!(client, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"model\":\"tiny\""), "{answer}");
+    let line = lines.find(|line| line.contains("chatcmpl-")).unwrap();
+    assert!(line.contains("prompt tokens") && line.contains("3 generated"), "{line}");
+    let kill = std::process::Command::new("kill").arg("-TERM").arg(server.id().to_string()).status();
+    assert!(kill.unwrap().success());
+    assert!(server.wait().unwrap().success());
+}
+
 #[test]
 fn verification_exits_with_1_when_something_is_over() {
     let brief = ["verify", "--brief", "--backend", "cpu"];
@@ -152,4 +177,70 @@ fn verification_exits_with_1_when_something_is_over() {
         monolens(&["verify", "--json"]).arg(folder.path()).assert().code(1).get_output().stdout.clone();
     let report: Value = serde_json::from_slice(&report).unwrap();
     assert_eq!(report["passed"], false);
+}
+
+#[test]
+fn a_converted_checkpoint_answers_and_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("eight");
+    let convert = |extra: &[&str]| {
+        let mut command = monolens(&["convert", "--weights", "8bit", "--json"]);
+        command.args(extra).arg(&out);
+        command
+    };
+    let made = json(&mut convert(&[]));
+    assert!(made["bytes"].as_u64().unwrap() * 10 < made["bytes_before"].as_u64().unwrap() * 6, "{made}");
+    let tensors = made["tensors"].as_array().unwrap();
+    assert!(tensors.len() > 40 && tensors.iter().all(|t| t["nmse"].as_f64().unwrap() < 1e-4), "{made}");
+    convert(&[]).assert().code(2).stderr(predicate::str::contains("--force"));
+    json(&mut convert(&["--force"]));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+
+    // The same weights, rounded before or while they are loaded, give the same answer.
+    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/rocket.png");
+    let ask = |model: Option<&Path>, extra: &[&str]| {
+        let mut command = monolens(&["run", "--json", "-p", "What is this?", "--backend", "cpu"]);
+        json(command.args(extra).args(model).arg(&image))["answer"].clone()
+    };
+    assert_eq!(ask(Some(&out), &[]), ask(None, &["--weights", "8bit"]));
+}
+
+#[test]
+fn a_converted_checkpoint_that_was_tampered_with_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("four");
+    json(monolens(&["convert", "--weights", "4bit", "--json"]).arg(&out));
+    let path = out.join("config.json");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let refused = |from: &str, to: &str, said: &str| {
+        assert!(config.contains(from), "{config}");
+        std::fs::write(&path, config.replace(from, to)).unwrap();
+        let mut command = monolens(&["run", "-p", "Hi", "--backend", "cpu"]);
+        command.arg(&out).assert().code(2).stderr(predicate::str::contains(said));
+    };
+    refused("\"group_size\": 128", "\"group_size\": 64", "by quantization_config");
+    refused("\"num_bits\": 4", "\"num_bits\": 3", "4 or 8");
+    refused("pack-quantized", "float-quantized", "pack-quantized");
+    refused("compressed-tensors", "gptq", "compressed-tensors");
+}
+
+#[test]
+fn speed_and_quality_are_measured() {
+    let args = ["bench", "--pp", "8", "--tg", "4", "--repeat", "1", "--ttft", "1:4", "--format", "json"];
+    let rows = json(monolens(&args).args(["--weights", "4bit", "--backend", "cpu"]));
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    assert!(rows.iter().all(|r| r["t/s"].as_f64().unwrap() > 0.0 && r["weights"] == "4bit"), "{rows:?}");
+    let args =
+        ["bench", "quality", "--weights", "8bit", "--tokens", "12", "--format", "json", "--backend", "cpu"];
+    let rows = json(&mut monolens(&args));
+    assert_eq!(rows[0]["tokens"], 12);
+    assert!(rows[0]["divergence, nats a token"].as_f64().unwrap() < 0.1, "{rows}");
+}
+
+#[test]
+fn the_routed_network_is_held_against_both_experts() {
+    let args = ["bench", "mmoe", "--tokens", "64", "--visual", "0,50", "--repeat", "1", "--format", "csv"];
+    let rows = predicate::str::contains("64,50 %,interleaved,").and(predicate::str::contains("64,0 %,runs,"));
+    monolens(&args).args(["--backend", "cpu"]).assert().success().stdout(rows);
 }

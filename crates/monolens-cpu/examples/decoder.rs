@@ -128,7 +128,7 @@ fn main() {
         let len: usize = spec.shape.iter().product();
         let scale = if spec.shape.len() == 2 { (3.0 / spec.shape[1] as f32).sqrt() } else { 1.0 };
         let value = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 16) as f32 / 32_768.0 - 1.0;
-        backend.begin_weight(spec, DType::BF16).expect("memory");
+        backend.begin_weight(spec, DType::BF16.into()).expect("memory");
         for from in (0..len).step_by(1 << 20) {
             let values: Vec<bf16> =
                 (from..len.min(from + (1 << 20))).map(|i| bf16::from_f32(scale * value(i))).collect();

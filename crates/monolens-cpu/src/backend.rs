@@ -6,13 +6,13 @@ use crate::isa::{Isa, Level, cpu_name};
 use crate::kernels::Product;
 use crate::program::{Program, Weights};
 use crate::state::{State, States};
-use crate::weight::{Floats, Upload};
+use crate::weight::{Floats, Upload, Weight};
 use crate::{Arithmetic, CpuOptions, Pool};
 use monolens_graph::backend::{
     BackendKind, DeviceInfo, HostTensor, Job, LocalFuture, MemoryUse, Outputs, ProgramId,
 };
 use monolens_graph::plan::{Capabilities, Fusions, Plan};
-use monolens_graph::{Axes, Backend, BackendError, DType, WeightSpec};
+use monolens_graph::{Axes, Backend, BackendError, DType, WeightFormat, WeightSpec};
 use std::future::ready;
 
 /// Runs plans on the CPU.
@@ -106,8 +106,8 @@ impl Backend for CpuBackend {
         &self.capabilities
     }
 
-    fn begin_weight(&mut self, spec: &WeightSpec, dtype: DType) -> Result<(), BackendError> {
-        self.upload = Some(Upload::new(spec, dtype, &self.info.name, self.memory().total())?);
+    fn begin_weight(&mut self, spec: &WeightSpec, format: WeightFormat) -> Result<(), BackendError> {
+        self.upload = Some(Upload::new(spec, format, &self.info.name, self.memory().total())?);
         Ok(())
     }
 
@@ -193,7 +193,7 @@ impl Backend for CpuBackend {
     }
 
     fn memory(&self) -> MemoryUse {
-        let weights = self.weights.list.iter().map(|w| w.data.bytes().len() as u64).sum();
+        let weights = self.weights.list.iter().map(Weight::bytes).sum();
         let programs: u64 = self.programs.iter().map(Program::bytes).sum();
         let scratch = (self.work.bytes() + self.pool.bytes()) as u64;
         MemoryUse { weights, states: self.states.bytes(), activations: programs + scratch }

@@ -94,7 +94,7 @@ impl<'a> Frame<'a> {
 
     /// A weight as stored.
     pub(crate) fn weight(&self, id: WeightId) -> View<'a> {
-        self.weight_of[id.0].map_or(View::F32(&[]), |i| self.weights[i].data.view())
+        self.weight_of[id.0].map_or(View::F32(&[]), |i| self.weights[i].view())
     }
 
     /// A weight that is a vector.

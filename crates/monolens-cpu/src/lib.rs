@@ -17,6 +17,7 @@ compile_error!("weights and inputs are little-endian and used as they lie in mem
 mod backend;
 mod check;
 mod frame;
+mod grouped;
 mod isa;
 pub mod kernels;
 pub mod ops;

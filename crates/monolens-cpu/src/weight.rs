@@ -1,7 +1,8 @@
 //! Weights as they are stored in the checkpoint.
 
+use crate::grouped::GroupedView;
 use half::{bf16, f16};
-use monolens_graph::{BackendError, DType, WeightSpec};
+use monolens_graph::{BackendError, DType, Grouped, WeightFormat, WeightSpec};
 
 /// Floats of any of the three types.
 #[derive(Clone, Debug)]
@@ -11,7 +12,7 @@ pub(crate) enum Floats {
     BF16(Vec<bf16>),
 }
 
-/// Stored floats, borrowed.
+/// A weight as it is stored, or a part of it, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub enum View<'a> {
     /// f32.
@@ -20,6 +21,8 @@ pub enum View<'a> {
     F16(&'a [f16]),
     /// bfloat16.
     BF16(&'a [bf16]),
+    /// Integers in groups.
+    Grouped(GroupedView<'a>),
 }
 
 fn zeros<T: Clone + Default>(len: usize) -> Option<Vec<T>> {
@@ -90,6 +93,7 @@ impl<'a> View<'a> {
             Self::F32(v) => v.len(),
             Self::F16(v) => v.len(),
             Self::BF16(v) => v.len(),
+            Self::Grouped(v) => v.len(),
         }
     }
 
@@ -98,13 +102,14 @@ impl<'a> View<'a> {
         self.len() == 0
     }
 
-    /// Elements `from..to`.
+    /// Elements `from..to`; of integers in groups, both at the border of a group.
     #[must_use]
     pub fn part(self, from: usize, to: usize) -> Self {
         match self {
             Self::F32(v) => Self::F32(&v[from..to]),
             Self::F16(v) => Self::F16(&v[from..to]),
             Self::BF16(v) => Self::BF16(&v[from..to]),
+            Self::Grouped(v) => Self::Grouped(v.part(from, to)),
         }
     }
 
@@ -115,6 +120,7 @@ impl<'a> View<'a> {
             Self::F32(v) => out.copy_from_slice(v),
             Self::F16(v) => v.convert_to_f32_slice(out),
             Self::BF16(v) => widen_bf16(v, out),
+            Self::Grouped(v) => v.widen(out),
         }
     }
 }
@@ -138,20 +144,45 @@ fn widen_bf16(v: &[bf16], out: &mut [f32]) {
     plain(v, out);
 }
 
+/// A weight's elements.
+#[derive(Clone, Debug)]
+pub(crate) enum Elements {
+    Floats(Floats),
+    Grouped { words: Vec<u32>, scales: Vec<f32>, format: Grouped },
+}
+
 /// A loaded weight.
 #[derive(Clone, Debug)]
 pub(crate) struct Weight {
     pub(crate) shape: Vec<usize>,
-    pub(crate) data: Floats,
+    pub(crate) elements: Elements,
 }
 
 impl Weight {
+    /// The elements.
+    pub(crate) fn view(&self) -> View<'_> {
+        match &self.elements {
+            Elements::Floats(floats) => floats.view(),
+            Elements::Grouped { words, scales, format } => {
+                View::Grouped(GroupedView { words, scales, bits: format.bits, group: format.group })
+            }
+        }
+    }
+
     /// A vector's elements; vectors are always held in f32.
     pub(crate) fn vector(&self) -> &[f32] {
-        match &self.data {
-            Floats::F32(v) => v,
+        match &self.elements {
+            Elements::Floats(Floats::F32(v)) => v,
             _ => &[],
         }
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        (match &self.elements {
+            Elements::Floats(floats) => floats.bytes().len(),
+            Elements::Grouped { words, scales, .. } => 4 * (words.len() + scales.len()),
+        }) as u64
     }
 }
 
@@ -165,57 +196,85 @@ fn is_vector(shape: &[usize]) -> bool {
 pub(crate) struct Upload {
     name: String,
     shape: Vec<usize>,
-    data: Floats,
+    format: WeightFormat,
+    /// Words of integers in groups, which come first.
+    words: Vec<u32>,
+    /// Elements, or the scales of the groups.
+    floats: Floats,
     written: usize,
 }
 
 impl Upload {
     pub(crate) fn new(
         spec: &WeightSpec,
-        dtype: DType,
+        format: WeightFormat,
         device: &str,
         used: u64,
     ) -> Result<Self, BackendError> {
-        if !dtype.is_float() {
-            return Err(spec_error(&spec.name, "f32, f16 or bf16", dtype.to_string()));
-        }
-        let len = spec.shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d));
-        let len = len.filter(|n| n.checked_mul(4).is_some());
-        let Some(len) = len else {
+        let misfit = |(expected, got): (String, String)| spec_error(&spec.name, expected, got);
+        format.check(&spec.shape).map_err(misfit)?;
+        let Some(bytes) = format.bytes(&spec.shape) else {
             return Err(spec_error(&spec.name, "a shape that memory can hold", format!("{:?}", spec.shape)));
         };
-        let data = Floats::zeros(dtype, len).ok_or_else(|| BackendError::OutOfMemory {
+        let len: usize = spec.shape.iter().product();
+        let memory = match format {
+            WeightFormat::Plain(dtype) => Floats::zeros(dtype, len).map(|floats| (Vec::new(), floats)),
+            WeightFormat::Grouped(g) => {
+                zeros(len / g.bits.per_word()).zip(Floats::zeros(g.scale, len / g.group))
+            }
+        };
+        let (words, floats) = memory.ok_or_else(|| BackendError::OutOfMemory {
             device: device.into(),
             what: format!("weight {}", spec.name),
-            requested: (len * dtype.bytes()) as u64,
+            requested: bytes as u64,
             used,
         })?;
-        Ok(Self { name: spec.name.clone(), shape: spec.shape.clone(), data, written: 0 })
+        Ok(Self { name: spec.name.clone(), shape: spec.shape.clone(), format, words, floats, written: 0 })
     }
 
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), BackendError> {
-        let (at, total) = (self.written, self.data.bytes().len());
+    fn total(&self) -> usize {
+        4 * self.words.len() + self.floats.bytes().len()
+    }
+
+    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> Result<(), BackendError> {
+        let (mut at, total) = (self.written, self.total());
         if bytes.len() > total - at {
             let got = format!("at least {} bytes", at as u64 + bytes.len() as u64);
             return Err(spec_error(&self.name, format!("{total} bytes"), got));
         }
-        self.data.bytes_mut()[at..at + bytes.len()].copy_from_slice(bytes);
         self.written += bytes.len();
+        for part in [bytemuck::cast_slice_mut(&mut self.words), self.floats.bytes_mut()] {
+            if at < part.len() {
+                let (here, rest) = bytes.split_at(bytes.len().min(part.len() - at));
+                part[at..at + here.len()].copy_from_slice(here);
+                (at, bytes) = (0, rest);
+            } else {
+                at -= part.len();
+            }
+        }
         Ok(())
     }
 
     pub(crate) fn end(self) -> Result<(String, Weight), BackendError> {
-        let total = self.data.bytes().len();
+        let total = self.total();
         if self.written != total {
             return Err(spec_error(&self.name, format!("{total} bytes"), format!("{} bytes", self.written)));
         }
-        let mut data = self.data;
-        if is_vector(&self.shape) && data.dtype() != DType::F32 {
-            let mut wide = vec![0.0; data.view().len()];
-            data.view().widen(&mut wide);
-            data = Floats::F32(wide);
-        }
-        Ok((self.name, Weight { shape: self.shape, data }))
+        let widened = |floats: &Floats| {
+            let mut wide = vec![0.0; floats.view().len()];
+            floats.view().widen(&mut wide);
+            wide
+        };
+        let elements = match self.format {
+            WeightFormat::Grouped(format) => {
+                Elements::Grouped { words: self.words, scales: widened(&self.floats), format }
+            }
+            WeightFormat::Plain(dtype) if is_vector(&self.shape) && dtype != DType::F32 => {
+                Elements::Floats(Floats::F32(widened(&self.floats)))
+            }
+            WeightFormat::Plain(_) => Elements::Floats(self.floats),
+        };
+        Ok((self.name, Weight { shape: self.shape, elements }))
     }
 }
 

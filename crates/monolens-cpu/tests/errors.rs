@@ -150,16 +150,19 @@ fn uploads_must_have_exactly_the_bytes_of_the_weight() {
     let spec = WeightSpec { name: "w".into(), shape: vec![3, 5] };
     assert!(backend.write_weight(&[0]).is_err(), "before begin_weight");
     assert!(backend.end_weight().is_err());
-    assert!(backend.begin_weight(&spec, DType::U32).is_err());
-    backend.begin_weight(&spec, DType::BF16).unwrap();
+    assert!(backend.begin_weight(&spec, DType::U32.into()).is_err());
+    backend.begin_weight(&spec, DType::BF16.into()).unwrap();
     backend.write_weight(&[0; 29]).unwrap();
     assert!(backend.write_weight(&[0; 2]).is_err(), "one byte too many");
     assert!(backend.end_weight().is_err(), "one byte too few");
     assert!(!backend.has_weight("w"));
     let huge = WeightSpec { name: "huge".into(), shape: vec![usize::MAX, 3] };
-    assert!(backend.begin_weight(&huge, DType::F32).is_err());
+    assert!(backend.begin_weight(&huge, DType::F32.into()).is_err());
     let large = WeightSpec { name: "large".into(), shape: vec![1 << 40, 1 << 10] };
-    assert!(matches!(backend.begin_weight(&large, DType::BF16), Err(BackendError::OutOfMemory { .. })));
+    assert!(matches!(
+        backend.begin_weight(&large, DType::BF16.into()),
+        Err(BackendError::OutOfMemory { .. })
+    ));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::chat::{Chat, Message, Role};
 use crate::{Engine, EngineError, Event, FinishReason, Image, Prompt, RequestId, Settings};
+use monolens_models::Model;
 use monolens_models::image::{DecodeOptions, TileOptions, decode};
 
 /// Images made ready for a conversation.
@@ -22,6 +23,24 @@ pub struct Answer<'a> {
     begin: usize,
 }
 
+impl Images {
+    /// As [`Engine::images`], with a model alone.
+    ///
+    /// # Errors
+    /// As [`Engine::images`].
+    pub fn new(
+        model: &Model,
+        files: &[&[u8]],
+        options: &TileOptions,
+        decode_options: &DecodeOptions,
+    ) -> Result<Self, EngineError> {
+        let decoded =
+            files.iter().map(|bytes| decode(bytes, decode_options)).collect::<Result<Vec<_>, _>>()?;
+        let prepared = model.preprocess(&decoded, options)?;
+        Ok(Self { images: prepared.images.into_iter().map(Image::new).collect(), warning: prepared.warning })
+    }
+}
+
 impl Engine {
     /// Decodes images (PNG, JPEG, WebP, BMP, GIF, TIFF) and cuts them into tiles; the tile budget is shared by all of
     /// them. Images of earlier turns count in a budget of their own.
@@ -29,12 +48,7 @@ impl Engine {
     /// # Errors
     /// Bytes that are no image, or too large an image.
     pub fn images(&self, files: &[&[u8]], options: &TileOptions) -> Result<Images, EngineError> {
-        let decode_options = DecodeOptions::default();
-        let decoded =
-            files.iter().map(|bytes| decode(bytes, &decode_options)).collect::<Result<Vec<_>, _>>()?;
-        let prepared = self.model().preprocess(&decoded, options)?;
-        let images = prepared.images.into_iter().map(Image::new).collect();
-        Ok(Images { images, warning: prepared.warning })
+        Images::new(self.model(), files, options, &DecodeOptions::default())
     }
 
     /// The prompt that asks the model for the next message of a conversation.
@@ -42,8 +56,7 @@ impl Engine {
     /// # Errors
     /// A conversation that makes no sense, or whose `<image>` marks and images differ in number.
     pub fn prompt(&self, chat: &Chat) -> Result<Prompt, EngineError> {
-        let (text, images) = chat.prompt_text()?;
-        self.prompt_of_text(text, images)
+        chat.prompt(self.model())
     }
 
     /// The prompt of this text, whatever its template, with `<image>` for each image.
@@ -51,11 +64,7 @@ impl Engine {
     /// # Errors
     /// `<image>` marks and images that differ in number.
     pub fn prompt_of_text(&self, text: String, images: Vec<Image>) -> Result<Prompt, EngineError> {
-        let tiles: Vec<usize> = images.iter().map(|image| image.tiles().count()).collect();
-        let per_tile = self.model().config().num_image_token();
-        let tokenizer = self.model().tokenizer();
-        let prompt = monolens_models::prompt::Prompt::from_text(tokenizer, text, &tiles, per_tile)?;
-        Ok(Prompt { ids: prompt.ids, images })
+        Prompt::of_text(self.model(), text, images)
     }
 
     /// Begins the answer to the last message of a conversation. The answer is added to the conversation as it comes. If

@@ -1,13 +1,13 @@
 //! What the engine takes from a model: graphs and the numbers that prompts must fit.
 
 use crate::EngineError;
-use crate::loader::weight_dtype;
 use crate::prompt::PromptShape;
 use monolens_graph::plan::Capabilities;
-use monolens_graph::{DType, Graph};
+use monolens_graph::{DType, Graph, WeightFormat, WeightSpec};
 use monolens_models::Model;
 use monolens_models::config::RopeScaling;
 use monolens_models::graphs::DecoderOptions;
+use monolens_models::quant::Quantization;
 
 /// A model's graphs and numbers.
 pub(crate) struct Blueprint {
@@ -57,12 +57,18 @@ impl Blueprint {
 
 /// The type in which keys and values are cached unless the user says otherwise: f32 with f32 weights, else what suits
 /// the device.
-pub(crate) fn default_kv_dtype(model: &Model, capabilities: &Capabilities) -> Result<DType, EngineError> {
+pub(crate) fn default_kv_dtype(
+    model: &Model,
+    wish: Option<Quantization>,
+    capabilities: &Capabilities,
+) -> Result<DType, EngineError> {
     let decoder = model.decoder_graph(&DecoderOptions::default())?;
     let mut used = decoder.used_weights().into_iter().map(|id| decoder.weight(id));
-    let is_f32 = |name: &str| model.weight_dtype(name).and_then(weight_dtype) == Some(DType::F32);
+    let is_f32 = |weight: &WeightSpec| {
+        model.supply(weight, wish).is_ok_and(|supply| supply.format() == WeightFormat::Plain(DType::F32))
+    };
     // Norms and biases may be f32 beside half-precision matrices.
-    let all = used.all(|weight| weight.shape.len() < 2 || is_f32(&weight.name));
+    let all = used.all(|weight| weight.shape.len() < 2 || is_f32(weight));
     Ok(if all { DType::F32 } else { capabilities.kv_dtype })
 }
 

@@ -1,6 +1,7 @@
 //! Conversations.
 
-use crate::{EngineError, Image};
+use crate::{EngineError, Image, Prompt};
+use monolens_models::Model;
 use monolens_models::prompt::{Conversation, place_images};
 
 /// Who says something.
@@ -53,6 +54,15 @@ impl Chat {
     /// Adds a question.
     pub fn ask(&mut self, text: impl Into<String>, images: Vec<Image>) {
         self.messages.push(Message { role: Role::User, text: text.into(), images });
+    }
+
+    /// The prompt that asks the model for the next message. It needs no device, so any thread can make it.
+    ///
+    /// # Errors
+    /// A conversation that makes no sense, or whose `<image>` marks and images differ in number.
+    pub fn prompt(&self, model: &Model) -> Result<Prompt, EngineError> {
+        let (text, images) = self.prompt_text()?;
+        Prompt::of_text(model, text, images)
     }
 }
 

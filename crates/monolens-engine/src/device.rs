@@ -70,6 +70,8 @@ pub struct BackendChoice {
     pub device: Option<String>,
     /// Capability tier (wgpu), at most that of the device.
     pub tier: Option<String>,
+    /// Whether a software device may be taken without being named (wgpu).
+    pub allow_software: bool,
     /// Threads (CPU); one a core if none.
     pub threads: Option<usize>,
     /// Arithmetic (CPU, CUDA).
@@ -89,6 +91,8 @@ pub struct Opened {
     pub backend: Box<dyn Backend>,
     /// A sentence for the user.
     pub reason: String,
+    /// Destroys the device, as a driver reset would; none where nothing can be lost.
+    pub destroy: Option<Box<dyn Fn()>>,
 }
 
 impl fmt::Debug for Opened {
@@ -170,7 +174,7 @@ fn open_cpu(choice: &BackendChoice, reason: String) -> Result<Opened, BackendErr
         CpuArithmetic::Exact => Arithmetic::Exact,
     };
     let backend = CpuBackend::new(CpuOptions { threads: choice.threads, arithmetic })?;
-    Ok(Opened { backend: Box::new(backend), reason })
+    Ok(Opened { backend: Box::new(backend), reason, destroy: None })
 }
 
 #[cfg(not(feature = "cpu"))]
@@ -189,7 +193,7 @@ async fn open_wgpu(choice: &BackendChoice) -> Result<Opened, BackendError> {
         })?),
     };
     let adapter = choice.device.clone();
-    let options = WgpuOptions { adapter, tier, allow_software: false, max_binding: None };
+    let options = WgpuOptions { adapter, tier, allow_software: choice.allow_software, max_binding: None };
     let backend = WgpuBackend::open(options).await?;
     let device = backend.device();
     let what = if device.is_gpu { "a GPU" } else { "a software device" };
@@ -197,7 +201,8 @@ async fn open_wgpu(choice: &BackendChoice) -> Result<Opened, BackendError> {
         Some(asked) => format!("{} is {what} and fits \"{asked}\", which was asked for.", device.name),
         None => format!("{} is {what}, the best one here.", device.name),
     };
-    Ok(Opened { backend: Box::new(backend), reason })
+    let destroy = backend.destroyer();
+    Ok(Opened { backend: Box::new(backend), reason, destroy: Some(Box::new(destroy)) })
 }
 
 #[cfg(not(feature = "wgpu"))]

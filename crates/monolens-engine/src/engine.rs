@@ -4,7 +4,7 @@ use crate::blueprint::Blueprint;
 use crate::event::{Event, FinishReason, RequestId};
 use crate::inspect::Inspectors;
 use crate::loader::WeightReader;
-use crate::prompt::{Prompt, Tiles};
+use crate::prompt::{Prompt, PromptShape, Tiles};
 use crate::request::{Outcome, Request};
 use crate::runner::Runner;
 use crate::scheduler::{Key, Scheduler, Work};
@@ -86,6 +86,11 @@ impl Engine {
         self.runner.sizes().context
     }
 
+    /// What prompts must fit.
+    pub fn prompt_shape(&self) -> PromptShape {
+        self.blueprint.prompt_shape(self.context())
+    }
+
     /// Whether some request still has steps to do.
     pub fn is_busy(&self) -> bool {
         !self.requests.is_empty() || !self.events.is_empty()
@@ -110,7 +115,7 @@ impl Engine {
 
     /// A checked prompt as a sequence.
     pub(crate) fn sequence(&self, prompt: Prompt) -> Result<Sequence, EngineError> {
-        let shape = self.blueprint.prompt_shape(self.context());
+        let shape = self.prompt_shape();
         prompt.check(&shape)?;
         let visual = prompt.visual_tokens(shape.placeholder);
         Ok(Sequence::new(prompt.ids, visual, Tiles::new(prompt.images, shape.tokens_per_tile)))
@@ -185,7 +190,7 @@ impl Engine {
         for admitted in self.scheduler.admit() {
             self.started(admitted.key, admitted.reused, admitted.tiles);
         }
-        let work = self.scheduler.plan();
+        let work = self.scheduler.plan(self.runner.chunk());
         if work.is_empty() {
             return match self.scheduler.counts() {
                 (0, 0) => Ok(()),

@@ -110,7 +110,7 @@ impl Engine {
             let inside = at >= rows.start;
             let wanted = match inside {
                 true => (rows.end - at).min(ROWS),
-                false => (rows.start - at).min(self.runner.sizes().chunk),
+                false => (rows.start - at).min(self.runner.chunk()),
             };
             let count = self.scheduler.alone_places(wanted);
             if count == 0 {

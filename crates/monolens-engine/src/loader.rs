@@ -2,17 +2,23 @@
 
 use crate::EngineError;
 use monolens_graph::backend::LocalFuture;
-use monolens_graph::{Backend, DType, Graph, WeightSpec};
+use monolens_graph::{Backend, Graph, Grouped, WeightSpec};
 use monolens_models::Model;
-use monolens_models::checkpoint::{CheckpointError, DType as StoredDType, TensorInfo, first_not_finite};
+use monolens_models::checkpoint::{
+    CheckpointError, DType as StoredDType, TensorInfo, first_not_finite, widen,
+};
 use monolens_models::config::ModelConfig;
-use monolens_models::weights::Origin;
+use monolens_models::quant::{PACKED, Quantization, Quantizer, SCALE};
+use monolens_models::weights::{Origin, Supply};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Bytes that [`LocalWeights`] hands on at a time.
+/// Bytes of a tensor that [`LocalWeights`] hands on at a time.
 const PIECE_BYTES: usize = 4 << 20;
+/// Bytes after which the device is waited for, so that they don't pile up on their way.
+const IN_FLIGHT_BYTES: u64 = 32 << 20;
 
 /// What loading is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,20 +45,16 @@ pub struct Progress<'a> {
 /// Listens to loading, and may end it.
 pub type OnProgress<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
 
-/// Takes the next bytes of a tensor.
-pub type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), EngineError> + 'a;
+/// Bytes of a tensor: borrowed where they are at hand.
+pub type Piece<'a> = Cow<'a, [u8]>;
 
 /// Where weights come from: a mapped file, bytes in memory, HTTP ranges, a file that the user dropped.
 pub trait WeightReader {
     /// Type and shape of a tensor; none if there is no such tensor.
     fn info(&self, tensor: &str) -> Option<TensorInfo>;
 
-    /// Hands all bytes of a tensor to `sink`, in order, in pieces of any size. An error of `sink` ends it.
-    fn stream<'a>(
-        &'a self,
-        tensor: &'a str,
-        sink: &'a mut Sink<'a>,
-    ) -> LocalFuture<'a, Result<(), EngineError>>;
+    /// The bytes of a tensor that begin with number `from`: at least one, and as many as suit the reader.
+    fn read<'a>(&'a self, tensor: &'a str, from: u64) -> LocalFuture<'a, Result<Piece<'a>, EngineError>>;
 }
 
 /// The weights of a model that has them at hand.
@@ -64,22 +66,18 @@ impl WeightReader for LocalWeights {
         self.0.tensors().info(tensor).cloned()
     }
 
-    fn stream<'a>(
-        &'a self,
-        tensor: &'a str,
-        sink: &'a mut Sink<'a>,
-    ) -> LocalFuture<'a, Result<(), EngineError>> {
-        Box::pin(async move { self.0.tensors().bytes(tensor)?.chunks(PIECE_BYTES).try_for_each(sink) })
-    }
-}
-
-/// The type of a stored tensor, if it can be a weight.
-pub(crate) fn weight_dtype(stored: StoredDType) -> Option<DType> {
-    match stored {
-        StoredDType::F32 => Some(DType::F32),
-        StoredDType::F16 => Some(DType::F16),
-        StoredDType::BF16 => Some(DType::BF16),
-        _ => None,
+    fn read<'a>(&'a self, tensor: &'a str, from: u64) -> LocalFuture<'a, Result<Piece<'a>, EngineError>> {
+        Box::pin(async move {
+            let from = usize::try_from(from).unwrap_or(usize::MAX);
+            Ok(match self.0.tensors().bytes(tensor)? {
+                Cow::Borrowed(bytes) => {
+                    let rest = bytes.get(from..).unwrap_or(&[]);
+                    Cow::Borrowed(&rest[..rest.len().min(PIECE_BYTES)])
+                }
+                // Made up for this call: handed on whole.
+                Cow::Owned(mut bytes) => Cow::Owned(bytes.split_off(from.min(bytes.len()))),
+            })
+        })
     }
 }
 
@@ -104,83 +102,125 @@ pub(crate) struct Loader<'a, 'p> {
     pub reader: &'a dyn WeightReader,
     /// Says which weights are stored and which are made of stored ones.
     pub config: &'a ModelConfig,
+    /// Whether weights are rounded to fewer bits on the way.
+    pub wish: Option<Quantization>,
     /// Whether NaN and infinity are refused.
     pub check_finite: bool,
     /// Who wants to know.
     pub progress: &'a mut OnProgress<'p>,
+    /// Bytes written since the device was waited for.
+    pub in_flight: u64,
 }
 
 impl Loader<'_, '_> {
     /// Loads these weights, those that the backend lacks.
     pub async fn load(mut self, backend: &mut dyn Backend, specs: &[WeightSpec]) -> Result<(), EngineError> {
         // Everything is looked up before the first byte moves: what is missing is told at once.
-        let dtypes = specs.iter().map(|spec| self.dtype(spec)).collect::<Result<Vec<_>, _>>()?;
-        let size = |(spec, dtype): (&WeightSpec, &DType)| {
-            spec.shape.iter().map(|&n| n as u64).product::<u64>() * dtype.bytes() as u64
+        let supplies = specs.iter().map(|spec| self.supply(spec)).collect::<Result<Vec<_>, _>>()?;
+        let size = |(spec, supply): (&WeightSpec, &Supply)| {
+            supply.format().bytes(&spec.shape).map_or(0, |bytes| bytes as u64)
         };
-        let total = specs.iter().zip(&dtypes).map(size).sum();
+        let total = specs.iter().zip(&supplies).map(size).sum();
         let mut done = 0;
-        for (spec, &dtype) in specs.iter().zip(&dtypes) {
+        for (spec, &supply) in specs.iter().zip(&supplies) {
             if !backend.has_weight(&spec.name) {
-                self.load_one(backend, spec, dtype, done, total).await?;
+                self.load_one(backend, spec, supply, done, total).await?;
             }
-            done += size((spec, &dtype));
+            done += size((spec, &supply));
         }
+        backend.settle().await?;
         self.report("", done, total)
     }
 
-    fn dtype(&self, spec: &WeightSpec) -> Result<DType, EngineError> {
-        let origin = Origin::of(self.config, &spec.name);
-        let (tensor, expected) = (|| origin.tensor().to_owned(), origin.stored_shape(&spec.shape));
-        let info = self.reader.info(origin.tensor()).ok_or_else(|| CheckpointError::MissingTensor {
-            tensor: tensor(),
-            expected: format!("one of shape {expected:?}"),
-        })?;
-        if info.shape != expected {
-            return Err(CheckpointError::Shape { tensor: tensor(), expected, got: info.shape }.into());
-        }
-        let stored = weight_dtype(info.dtype)
-            .ok_or_else(|| CheckpointError::DType { tensor: tensor(), got: info.dtype.name() })?;
-        Ok(if matches!(origin, Origin::Stored(_)) { stored } else { DType::F32 })
+    fn supply(&self, spec: &WeightSpec) -> Result<Supply, CheckpointError> {
+        Supply::of(self.config, spec, self.wish, &|tensor| self.reader.info(tensor))
     }
 
     async fn load_one(
         &mut self,
         backend: &mut dyn Backend,
         spec: &WeightSpec,
-        dtype: DType,
+        supply: Supply,
         done: u64,
         total: u64,
     ) -> Result<(), EngineError> {
         self.report(&spec.name, done, total)?;
         let origin = Origin::of(self.config, &spec.name);
-        let stored = self.reader.info(origin.tensor()).map_or(StoredDType::F32, |info| info.dtype);
-        let (check_finite, reader) = (self.check_finite, self.reader);
-        let mut finite = FiniteCheck::new(origin.tensor(), stored);
-        let mut check = |bytes: &[u8]| if check_finite { finite.next(bytes) } else { Ok(()) };
-        backend.begin_weight(spec, dtype)?;
-        if matches!(origin, Origin::Stored(_)) {
-            let mut written = done;
-            let mut sink = |bytes: &[u8]| {
-                check(bytes)?;
-                backend.write_weight(bytes)?;
-                written += bytes.len() as u64;
-                self.report(&spec.name, written, total)
-            };
-            reader.stream(origin.tensor(), &mut sink).await?;
-        } else {
-            // Made of a whole tensor; these are small.
-            let mut all = Vec::new();
-            let mut sink = |bytes: &[u8]| {
-                check(bytes)?;
-                all.extend_from_slice(bytes);
-                Ok(())
-            };
-            reader.stream(origin.tensor(), &mut sink).await?;
-            let (_, made) = origin.finish(stored, all.into())?;
-            backend.write_weight(&made)?;
+        backend.begin_weight(spec, supply.format())?;
+        let mut written = done;
+        let mut write = |loader: &mut Self, backend: &mut dyn Backend, bytes: &[u8]| {
+            backend.write_weight(bytes)?;
+            written += bytes.len() as u64;
+            loader.report(&spec.name, written, total)
+        };
+        match supply {
+            Supply::Stored(_) => self.pass_on(backend, origin.tensor(), &mut write).await?,
+            Supply::Packed(_) => {
+                let base = spec.name.trim_end_matches("weight");
+                self.pass_on(backend, &format!("{base}{PACKED}"), &mut write).await?;
+                self.pass_on(backend, &format!("{base}{SCALE}"), &mut write).await?;
+            }
+            Supply::Rounded(format) => {
+                let mut rounding = Rounding::new(self.stored(origin.tensor()).0, format);
+                let mut round = |loader: &mut Self, backend: &mut dyn Backend, bytes: &[u8]| {
+                    write(loader, backend, rounding.next(bytes))
+                };
+                self.pass_on(backend, origin.tensor(), &mut round).await?;
+                let scales = rounding.finish(&spec.name);
+                write(self, backend, &scales)?;
+            }
+            Supply::Derived => {
+                // Made of a whole tensor; these are small.
+                let mut all = Vec::new();
+                let mut keep = |_: &mut Self, _: &mut dyn Backend, bytes: &[u8]| {
+                    all.extend_from_slice(bytes);
+                    Ok(())
+                };
+                self.pass_on(backend, origin.tensor(), &mut keep).await?;
+                let (_, made) = origin.finish(self.stored(origin.tensor()).0, all.into())?;
+                write(self, backend, &made)?;
+            }
         }
         Ok(backend.end_weight()?)
+    }
+
+    /// Type and size in bytes of a stored tensor.
+    fn stored(&self, tensor: &str) -> (StoredDType, u64) {
+        self.reader.info(tensor).map_or((StoredDType::F32, 0), |info| (info.dtype, info.bytes()))
+    }
+
+    /// Reads a tensor, checks it if so wanted, and hands it to `take` in pieces; waits for the device now and then.
+    async fn pass_on(
+        &mut self,
+        backend: &mut dyn Backend,
+        tensor: &str,
+        take: &mut dyn FnMut(&mut Self, &mut dyn Backend, &[u8]) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        let reader = self.reader;
+        let (stored, bytes) = self.stored(tensor);
+        // Integers are always finite.
+        let check_finite = self.check_finite && stored.is_weight();
+        let mut finite = FiniteCheck::new(tensor, stored);
+        let mut at = 0;
+        while at < bytes {
+            let piece = reader.read(tensor, at).await?;
+            let to = at + piece.len() as u64;
+            if piece.is_empty() || to > bytes {
+                let reason = format!("expected bytes {at} to {bytes}, got {}", piece.len());
+                return Err(EngineError::Weights { name: tensor.to_owned(), reason });
+            }
+            if check_finite {
+                finite.next(&piece)?;
+            }
+            take(self, backend, &piece)?;
+            self.in_flight += to - at;
+            if self.in_flight >= IN_FLIGHT_BYTES {
+                self.in_flight = 0;
+                backend.settle().await?;
+            }
+            at = to;
+        }
+        Ok(())
     }
 
     fn report(&mut self, name: &str, done: u64, total: u64) -> Result<(), EngineError> {
@@ -188,6 +228,42 @@ impl Loader<'_, '_> {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(EngineError::Cancelled),
         }
+    }
+}
+
+/// Rounds a tensor that comes in pieces of any size.
+struct Rounding {
+    stored: StoredDType,
+    quantizer: Quantizer,
+    /// Bytes of a group that a piece ended in.
+    rest: Vec<u8>,
+    words: Vec<u8>,
+}
+
+impl Rounding {
+    fn new(stored: StoredDType, format: Grouped) -> Self {
+        Self { stored, quantizer: Quantizer::new(format), rest: Vec::new(), words: Vec::new() }
+    }
+
+    /// The words of the groups that a piece completes.
+    fn next(&mut self, bytes: &[u8]) -> &[u8] {
+        self.words.clear();
+        self.rest.extend_from_slice(bytes);
+        let group = self.quantizer.format().group * self.stored.size() as usize;
+        let whole = self.rest.len() - self.rest.len() % group;
+        if let Some(values) = widen(self.stored, &self.rest[..whole]) {
+            self.quantizer.push(&values, &mut self.words);
+        }
+        self.rest.drain(..whole);
+        &self.words
+    }
+
+    /// The scales.
+    fn finish(self, name: &str) -> Vec<u8> {
+        let format = self.quantizer.format();
+        let (scales, error) = self.quantizer.finish();
+        log::debug!("{name}: {format}, NMSE {:.2e}", error.nmse());
+        scales
     }
 }
 
@@ -246,6 +322,25 @@ mod tests {
             let mut check = FiniteCheck::new("w", StoredDType::F32);
             let error = bytes.chunks(piece).try_for_each(|b| check.next(b)).unwrap_err().to_string();
             assert!(error.contains("`w`") && error.contains("element 13"), "{error}");
+        }
+    }
+
+    #[test]
+    fn rounding_gives_the_same_whatever_the_pieces() {
+        use monolens_graph::{Bits, DType};
+        let values: Vec<f32> = (0..192).map(|i| (i as f32 * 0.37).sin()).collect();
+        let bytes: &[u8] = bytemuck::cast_slice(&values);
+        let format = Grouped { bits: Bits::Four, group: 32, scale: DType::F16 };
+        let rounded = |piece: usize| {
+            let mut rounding = Rounding::new(StoredDType::F32, format);
+            let mut words = Vec::new();
+            bytes.chunks(piece).for_each(|b| words.extend_from_slice(rounding.next(b)));
+            (words, rounding.finish("w"))
+        };
+        let whole = rounded(bytes.len());
+        assert_eq!((whole.0.len(), whole.1.len()), (96, 12));
+        for piece in [1, 3, 127, 128, 129, 500] {
+            assert_eq!(rounded(piece), whole, "pieces of {piece}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::EngineError;
 use monolens_graph::DType;
+use monolens_models::quant::Quantization;
 
 /// Options of an [`crate::Engine`]. The default suits a desktop with one user.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,8 +13,12 @@ pub struct EngineOptions {
     pub kv_tokens: Option<usize>,
     /// Type of cached keys and values. None: f32 if the weights are f32, else what suits the device.
     pub kv_dtype: Option<DType>,
+    /// Weights rounded to 8 or 4 bits while they are loaded. None: as stored.
+    pub weights: Option<Quantization>,
     /// Prompt rows in a step at most: smaller steps mean less memory and more frequent events.
     pub chunk: usize,
+    /// Seconds that one kernel launch may hold the device: steps get fewer rows where a launch takes longer.
+    pub launch_seconds: f64,
     /// Sequences that may run at once.
     pub sequences: usize,
     /// Tiles that one run of the vision program takes.
@@ -32,7 +37,9 @@ impl Default for EngineOptions {
             context: None,
             kv_tokens: None,
             kv_dtype: None,
+            weights: None,
             chunk: 512,
+            launch_seconds: if cfg!(target_arch = "wasm32") { 0.025 } else { 0.5 },
             sequences: 8,
             tiles_per_run: 4,
             waiting_tiles: 6,

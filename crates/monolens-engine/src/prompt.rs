@@ -4,6 +4,7 @@ use crate::kv::TokenKey;
 use crate::visual::TileKey;
 use crate::{EngineError, Image};
 use monolens_graph::batch::NO_VISUAL;
+use monolens_models::Model;
 
 /// A prompt. Visual tokens are placeholder ids (`<IMG_CONTEXT>`), filled in order with the tokens of the images' tiles.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,9 +15,9 @@ pub struct Prompt {
     pub images: Vec<Image>,
 }
 
-/// What a model's prompts must fit.
+/// What a model's prompts must fit: see [`crate::Engine::prompt_shape`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PromptShape {
+pub struct PromptShape {
     /// Ids are below this.
     pub vocab: usize,
     /// The placeholder id.
@@ -30,8 +31,22 @@ pub(crate) struct PromptShape {
 }
 
 impl Prompt {
+    /// The prompt of this text, whatever its template, with `<image>` for each image.
+    ///
+    /// # Errors
+    /// `<image>` marks and images that differ in number.
+    pub fn of_text(model: &Model, text: String, images: Vec<Image>) -> Result<Self, EngineError> {
+        let tiles: Vec<usize> = images.iter().map(|image| image.tiles().count()).collect();
+        let per_tile = model.config().num_image_token();
+        let prompt = monolens_models::prompt::Prompt::from_text(model.tokenizer(), text, &tiles, per_tile)?;
+        Ok(Self { ids: prompt.ids, images })
+    }
+
     /// Checks ids, placeholders, tiles and length.
-    pub(crate) fn check(&self, shape: &PromptShape) -> Result<(), EngineError> {
+    ///
+    /// # Errors
+    /// The first that does not fit.
+    pub fn check(&self, shape: &PromptShape) -> Result<(), EngineError> {
         if self.ids.is_empty() {
             return Err(EngineError::EmptyPrompt);
         }

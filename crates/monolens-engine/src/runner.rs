@@ -9,6 +9,11 @@ use monolens_graph::plan::Plan;
 use monolens_graph::{Axes, Axis, Backend, BackendError, Graph, Source};
 use monolens_models::image::{MEAN, STD};
 
+/// Prompt rows of the first step: in a browser few, until it is known how fast the device is.
+const FIRST_CHUNK: usize = if cfg!(target_arch = "wasm32") { 128 } else { usize::MAX };
+/// Prompt rows of a step at least, however slow the device is: fewer would read the weights too often.
+const LEAST_CHUNK: usize = ROUTE_BLOCK;
+
 /// Sizes that states and programs are made for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
@@ -20,6 +25,8 @@ pub(crate) struct Sizes {
     pub chunk: usize,
     /// Sequences in a step.
     pub sequences: usize,
+    /// Seconds that one launch may hold the device.
+    pub launch_seconds: f64,
     /// Tiles of a vision run.
     pub tiles_per_run: usize,
     /// Places for tiles in the visual state.
@@ -81,6 +88,8 @@ pub(crate) struct Runner {
     /// Many rows, all experts.
     mixed: ProgramId,
     vision: ProgramId,
+    /// Prompt rows in a step, as fast as the device is.
+    chunk: usize,
     /// What it did.
     pub counts: Counts,
 }
@@ -90,7 +99,7 @@ impl Runner {
     pub const PROGRAMS: u64 = 4;
 
     /// Allocates every state that the decoder uses, KV pools and visual embeddings.
-    pub fn allocate(
+    pub async fn allocate(
         backend: &mut dyn Backend,
         blueprint: &Blueprint,
         sizes: &Sizes,
@@ -100,7 +109,7 @@ impl Runner {
             let width = value.shape.width().ok_or(EngineError::Internal("a state without a width"))?;
             backend.allocate_state(&value.name, value.dtype, value.shape.rows(&axes), width)?;
         }
-        Ok(())
+        Ok(backend.settle().await?)
     }
 
     /// Prepares the programs; weights and states must be there. `note` is told each program's name before it.
@@ -124,7 +133,8 @@ impl Runner {
         note("vision")?;
         let vision = Plan::new(&blueprint.vision, &capabilities, sizes.vision_limits());
         let vision = backend.prepare(vision).await?;
-        Ok(Self { backend, sizes, decode, text, mixed, vision, counts: Counts::default() })
+        let chunk = sizes.chunk.min(FIRST_CHUNK);
+        Ok(Self { backend, sizes, decode, text, mixed, vision, chunk, counts: Counts::default() })
     }
 
     /// The backend.
@@ -140,6 +150,22 @@ impl Runner {
     /// The sizes.
     pub fn sizes(&self) -> &Sizes {
         &self.sizes
+    }
+
+    /// Prompt rows that the next step may have.
+    pub fn chunk(&self) -> usize {
+        self.chunk
+    }
+
+    /// Halves or doubles the rows of a step by how long the longest launch of this one took.
+    fn adapt(&mut self, program: ProgramId, rows: usize) {
+        let Some(seconds) = self.backend.longest(program) else { return };
+        let expected = seconds * self.chunk as f64 / rows.max(1) as f64;
+        if expected > self.sizes.launch_seconds {
+            self.chunk = (self.chunk / 2).max(LEAST_CHUNK).min(self.sizes.chunk);
+        } else if expected < self.sizes.launch_seconds / 4.0 {
+            self.chunk = (self.chunk * 2).min(self.sizes.chunk);
+        }
     }
 
     /// The kernel launches of each phase: one decoded token, full chunks, one tile.
@@ -171,6 +197,9 @@ impl Runner {
             job.read(batch::NEXT_IDS);
         }
         let outputs = self.backend.run(program, &job).await?;
+        if program != self.decode {
+            self.adapt(program, batch.rows.len());
+        }
         self.counts.steps += 1;
         let ids = outputs.get(batch::NEXT_IDS).map(batch::ids_of).unwrap_or_default();
         if ids.len() != samples {

@@ -76,12 +76,7 @@ impl Engine {
 }
 
 fn limits(sizes: &Sizes, options: &EngineOptions) -> Limits {
-    Limits {
-        chunk: sizes.chunk,
-        sequences: sizes.sequences,
-        places: sizes.places,
-        prefix_cache: options.prefix_cache,
-    }
+    Limits { sequences: sizes.sequences, places: sizes.places, prefix_cache: options.prefix_cache }
 }
 
 /// A device with weights, states and programs.
@@ -102,18 +97,18 @@ impl Prepared {
     ) -> Result<Self, EngineError> {
         let kv_dtype = match options.kv_dtype {
             Some(dtype) => dtype,
-            None => default_kv_dtype(model, backend.capabilities())?,
+            None => default_kv_dtype(model, options.weights, backend.capabilities())?,
         };
         let blueprint = Blueprint::new(model, kv_dtype)?;
         let specs = used_weights([&blueprint.vision, &blueprint.decoder]);
-        let check_finite = options.check_finite;
-        let loader = Loader { reader, config: model.config(), check_finite, progress: &mut *progress };
+        let (config, wish, check_finite) = (model.config(), options.weights, options.check_finite);
+        let loader = Loader { reader, config, wish, check_finite, progress: &mut *progress, in_flight: 0 };
         loader.load(&mut *backend, &specs).await?;
         let wished = context.or(options.context);
         let mut sizes = sizes(model, options, wished);
         // A pool that nobody asked for may be smaller than the default.
         loop {
-            match Runner::allocate(&mut *backend, &blueprint, &sizes) {
+            match Runner::allocate(&mut *backend, &blueprint, &sizes).await {
                 Err(error)
                     if is_too_large(&error)
                         && wished.is_none()
@@ -151,6 +146,7 @@ fn sizes(model: &Model, options: &EngineOptions, context: Option<usize>) -> Size
         // One conversation of full length always fits.
         kv_tokens: options.kv_tokens.unwrap_or(context).max(context),
         chunk: options.chunk.min(context),
+        launch_seconds: options.launch_seconds,
         sequences: options.sequences,
         tiles_per_run: options.tiles_per_run,
         places: options.waiting_tiles.max(options.tiles_per_run),

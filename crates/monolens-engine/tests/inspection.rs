@@ -105,6 +105,39 @@ fn rows_of_a_prompt_that_was_run_come_from_the_prefix_cache() {
 }
 
 #[test]
+fn attention_over_an_image_has_its_tiles_side_by_side() {
+    let golden = golden("mono-v1");
+    let mut engine = engine_on(cpu(), model("mono-v1"), small());
+    let case = &golden["cases"]["single"];
+    let (prompt, answer) = (case_prompt(&engine, case), ids(&case["generated"]));
+    let (n, layers) = (prompt.ids.len(), engine.model().config().decoder.num_layers);
+    let first = prompt.ids.iter().position(|&id| id == 505).unwrap();
+    let request = Inspect {
+        prompt: prompt.clone(),
+        forced: answer.clone(),
+        taps: vec!["attention_map.1".into()],
+        ..Inspect::default()
+    };
+    let whole = pollster::block_on(engine.inspect(request)).unwrap().tensors["attention_map.1"].clone();
+    let (width, whole) = (whole.shape[1], whole.f32s());
+    let seen = pollster::block_on(engine.image_attention(prompt.clone(), answer.clone(), 2..4)).unwrap();
+    let [map] = &seen.images[..] else { panic!("one image") };
+    // Two tiles of 4 x 4 visual tokens beside one another, and a thumbnail.
+    assert_eq!((seen.layers, map.columns, map.rows, map.values.len()), (layers, 8, 4, layers * 32));
+    for row in 0..4 {
+        for column in 0..8 {
+            let token = first + column / 4 * 16 + row * 4 + column % 4;
+            let mean = (whole[(n + 1) * width + token] + whole[(n + 2) * width + token]) / 2.0;
+            let got = map.values[32 + row * 8 + column];
+            assert!((got - mean).abs() < 1e-6, "{row} {column}: {got} {mean}");
+        }
+    }
+    for wrong in [0..0, 3..17] {
+        assert!(pollster::block_on(engine.image_attention(prompt.clone(), answer.clone(), wrong)).is_err());
+    }
+}
+
+#[test]
 fn an_inspection_leaves_running_answers_as_they_are() {
     let golden = golden("mono-v1");
     let mut engine = engine_on(cpu(), model("mono-v1"), small());

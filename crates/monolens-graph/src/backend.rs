@@ -4,7 +4,7 @@
 //! from one thread at a time, and futures need not be `Send`: a server gives each engine a thread.
 
 use crate::plan::{Capabilities, Plan};
-use crate::{Axes, DType, WeightSpec};
+use crate::{Axes, DType, WeightFormat, WeightSpec};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -203,13 +203,13 @@ pub trait Backend {
     /// What the planner may ask of it.
     fn capabilities(&self) -> &Capabilities;
 
-    /// Starts the upload of a weight stored as `dtype`. One at a time.
+    /// Starts the upload of a weight stored in this format. One at a time.
     ///
     /// # Errors
-    /// Out of memory; a dtype the backend does not take.
-    fn begin_weight(&mut self, spec: &WeightSpec, dtype: DType) -> Result<(), BackendError>;
+    /// Out of memory; a format that the backend does not take, or not for this shape.
+    fn begin_weight(&mut self, spec: &WeightSpec, format: WeightFormat) -> Result<(), BackendError>;
 
-    /// The next bytes of the weight being uploaded, little-endian, row-major, in pieces of any size.
+    /// The next bytes of the weight being uploaded, little-endian, in the order of its format, in pieces of any size.
     ///
     /// # Errors
     /// More bytes than the weight has; a lost device.
@@ -236,6 +236,12 @@ pub trait Backend {
         width: usize,
     ) -> Result<(), BackendError>;
 
+    /// Waits until the device has taken all that it was given, and raises what went wrong with it: some devices only say
+    /// so later.
+    fn settle<'a>(&'a mut self) -> LocalFuture<'a, Result<(), BackendError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Reads a state back, for tests and for showing what is inside.
     fn read_state<'a>(&'a mut self, name: &'a str) -> LocalFuture<'a, Result<HostTensor, BackendError>>;
 
@@ -254,6 +260,12 @@ pub trait Backend {
         program: ProgramId,
         job: &'a Job<'a>,
     ) -> LocalFuture<'a, Result<Outputs, BackendError>>;
+
+    /// Seconds that the longest launch of a program's last run held the device, as far as that is known: in a browser
+    /// the page cannot draw meanwhile.
+    fn longest(&self, _: ProgramId) -> Option<f64> {
+        None
+    }
 
     /// Kernel launches that a run with these axes makes, by operator name, in order.
     fn dispatches(&self, program: ProgramId, axes: &Axes) -> Vec<&'static str>;

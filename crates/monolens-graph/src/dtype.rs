@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The element type of a value or of a stored weight.
+/// The element type of a value, of a weight whose elements are stored one by one, or of the scales of groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DType {
     /// IEEE single precision; all activations and accumulators.

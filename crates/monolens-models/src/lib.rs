@@ -15,6 +15,7 @@ pub mod grounding;
 pub mod image;
 mod model;
 pub mod prompt;
+pub mod quant;
 pub mod random;
 mod rope;
 pub mod tokenizer;

@@ -2,7 +2,8 @@
 
 use crate::checkpoint::{CheckpointError, DType, Layout, TensorInfo, TensorSource};
 use crate::config::ModelConfig;
-use monolens_graph::{Graph, WeightSpec};
+use crate::quant::{self, Quantization};
+use monolens_graph::{Graph, Grouped, WeightFormat, WeightSpec};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -145,24 +146,88 @@ fn check_weight(
     weight: &WeightSpec,
     tensors: &dyn TensorSource,
 ) -> Result<(), CheckpointError> {
-    let origin = Origin::of(config, &weight.name);
-    let shape = origin.stored_shape(&weight.shape);
-    let tensor = origin.tensor();
-    let info = tensors.info(tensor).ok_or_else(|| CheckpointError::MissingTensor {
-        tensor: tensor.to_owned(),
-        expected: format!("one of shape {shape:?}"),
-    })?;
-    if info.shape != shape {
-        return Err(CheckpointError::Shape {
-            tensor: tensor.to_owned(),
-            expected: shape,
-            got: info.shape.clone(),
-        });
+    let supply = Supply::of(config, weight, None, &|tensor| tensors.info(tensor).cloned())?;
+    let Supply::Packed(_) = supply else { return Ok(()) };
+    // A layout alone has no bytes; the tensors' own shapes have been checked.
+    let tensor = format!("{}{}", weight.name.trim_end_matches("weight"), quant::SHAPE);
+    let (Some(info), Ok(bytes)) = (tensors.info(&tensor), tensors.bytes(&tensor)) else { return Ok(()) };
+    let said: Vec<u64> = match info.dtype {
+        DType::I64 => bytes.as_chunks::<8>().0.iter().map(|b| u64::from_le_bytes(*b)).collect(),
+        DType::I32 => bytes.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b).into()).collect(),
+        other => {
+            let (expected, got) = ("I64 or I32".to_owned(), other.name().to_owned());
+            return Err(CheckpointError::Packed { tensor, expected, got });
+        }
+    };
+    if said.iter().copied().eq(weight.shape.iter().map(|&n| n as u64)) {
+        return Ok(());
     }
-    if !info.dtype.is_weight() {
-        return Err(CheckpointError::DType { tensor: tensor.to_owned(), got: info.dtype.name() });
+    Err(CheckpointError::Packed { tensor, expected: format!("{:?}", weight.shape), got: format!("{said:?}") })
+}
+
+/// How a graph's weight gets from a checkpoint into a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Supply {
+    /// Floats as they are stored.
+    Stored(monolens_graph::DType),
+    /// Made of a stored tensor, see [`Origin`]; f32.
+    Derived,
+    /// Integers in groups as they are stored, see [`quant::packed()`].
+    Packed(Grouped),
+    /// Stored floats, rounded on the way.
+    Rounded(Grouped),
+}
+
+impl Supply {
+    /// For a checkpoint whose tensors `info` knows, and a wish for smaller weights. What is stored in groups stays so.
+    ///
+    /// # Errors
+    /// [`CheckpointError`]: a tensor that is missing, has another shape or a type that is no weight's.
+    pub fn of(
+        config: &ModelConfig,
+        weight: &WeightSpec,
+        wish: Option<Quantization>,
+        info: &dyn Fn(&str) -> Option<TensorInfo>,
+    ) -> Result<Self, CheckpointError> {
+        let origin = Origin::of(config, &weight.name);
+        let shape = origin.stored_shape(&weight.shape);
+        let tensor = origin.tensor();
+        let Some(found) = info(tensor) else {
+            if let Some(packed) = quant::packed(config.quantization.as_ref(), info, tensor, &shape)? {
+                return Ok(Self::Packed(packed));
+            }
+            let expected = format!("one of shape {shape:?}");
+            return Err(CheckpointError::MissingTensor { tensor: tensor.to_owned(), expected });
+        };
+        if found.shape != shape {
+            let tensor = tensor.to_owned();
+            return Err(CheckpointError::Shape { tensor, expected: shape, got: found.shape });
+        }
+        let dtype = found
+            .dtype
+            .weight()
+            .ok_or_else(|| CheckpointError::DType { tensor: tensor.to_owned(), got: found.dtype.name() })?;
+        let rounded = wish.and_then(|wish| wish.format(&weight.name, &weight.shape));
+        Ok(match (origin, rounded) {
+            (Origin::Positions { .. }, _) => Self::Derived,
+            (Origin::Stored(_), Some(grouped)) => Self::Rounded(grouped),
+            (Origin::Stored(_), None) => Self::Stored(dtype),
+        })
     }
-    Ok(())
+
+    /// Whether a backend gets the floats of a stored tensor, or what is made of them.
+    pub fn is_plain(self) -> bool {
+        matches!(self, Self::Stored(_) | Self::Derived)
+    }
+
+    /// The format in which a backend gets it.
+    pub fn format(self) -> WeightFormat {
+        match self {
+            Self::Stored(dtype) => dtype.into(),
+            Self::Derived => monolens_graph::DType::F32.into(),
+            Self::Packed(grouped) | Self::Rounded(grouped) => WeightFormat::Grouped(grouped),
+        }
+    }
 }
 
 /// Stored tensors that none of the graphs uses, `rotary_emb` buffers aside.
@@ -177,7 +242,9 @@ pub fn unused_tensors<'t>(
         .map(|weight| Origin::of(config, &weight.name).tensor())
         .collect();
     let mut names = tensors.names();
-    names.retain(|name| !used.contains(name) && !name.contains("rotary_emb."));
+    let is_packed =
+        |name: &str| quant::base_of(name).is_some_and(|base| used.contains(format!("{base}weight").as_str()));
+    names.retain(|name| !used.contains(name) && !is_packed(name) && !name.contains("rotary_emb."));
     names
 }
 

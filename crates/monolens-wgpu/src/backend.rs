@@ -1,6 +1,7 @@
 //! wgpu as a [`Backend`].
 
 use crate::gpu::Gpu;
+use crate::pace::Pace;
 use crate::pipelines::Pipelines;
 use crate::program::{Pool, Program, Resources};
 use crate::states::States;
@@ -11,7 +12,7 @@ use monolens_graph::backend::{
     BackendKind, DeviceInfo, HostTensor, Job, LocalFuture, MemoryUse, Outputs, ProgramId,
 };
 use monolens_graph::plan::{Capabilities, Fusions, Plan};
-use monolens_graph::{Axes, Backend, BackendError, DType, WeightSpec};
+use monolens_graph::{Axes, Backend, BackendError, DType, WeightFormat, WeightSpec};
 
 /// Options of [`WgpuBackend::open`].
 #[derive(Clone, Debug, Default)]
@@ -37,6 +38,7 @@ pub struct WgpuBackend {
     upload: Option<Upload>,
     states: States,
     pool: Pool,
+    pace: Pace,
     programs: Vec<Program>,
     /// Grows when a state or the vectors get another buffer.
     generation: u64,
@@ -92,6 +94,7 @@ impl WgpuBackend {
             upload: None,
             states: States::default(),
             pool: Pool::default(),
+            pace: Pace::default(),
             programs: Vec::new(),
             generation: 0,
         })
@@ -107,10 +110,14 @@ impl WgpuBackend {
         self.pipelines.len()
     }
 
-    /// Destroys the device, as a driver reset would: for tests of what happens then.
-    pub fn destroy_device(&self) {
-        self.gpu.device.destroy();
-        self.gpu.poll();
+    /// What destroys the device, as a driver reset would, even while the backend is busy: for tests of what happens then.
+    pub fn destroyer(&self) -> impl Fn() + 'static {
+        let device = self.gpu.device.clone();
+        move || {
+            device.destroy();
+            // A failure shows as a lost device.
+            let _ = device.poll(wgpu::PollType::Poll);
+        }
     }
 
     /// Adds what is in use to an error about memory.
@@ -123,14 +130,16 @@ impl WgpuBackend {
         }
     }
 
-    fn prepare_now(&mut self, plan: Plan) -> Result<ProgramId, BackendError> {
+    async fn prepare_now(&mut self, plan: Plan) -> Result<ProgramId, BackendError> {
         self.gpu.poll();
         self.gpu.check("a program", 0)?;
         if self.weights.upload_vectors(&self.gpu)? {
             self.generation += 1;
         }
         let mut program = Program::new(&self.gpu, plan, &self.weights, &self.states, &mut self.pool)?;
-        program.compile(&self.gpu, &mut self.pipelines)?;
+        program.compile(&self.gpu, &mut self.pipelines).await?;
+        // Memory that was not there is told only now.
+        self.gpu.settle("activations").await?;
         self.programs.push(program);
         Ok(ProgramId(self.programs.len() - 1))
     }
@@ -152,6 +161,7 @@ impl WgpuBackend {
             weights: &self.weights,
             states: &self.states,
             pool: &self.pool,
+            pace: &mut self.pace,
             generation: self.generation,
         };
         program.run(job, &mut with).await
@@ -167,8 +177,8 @@ impl Backend for WgpuBackend {
         &self.capabilities
     }
 
-    fn begin_weight(&mut self, spec: &WeightSpec, dtype: DType) -> Result<(), BackendError> {
-        let upload = Upload::new(&self.gpu, spec, dtype, self.capabilities.max_binding);
+    fn begin_weight(&mut self, spec: &WeightSpec, format: WeightFormat) -> Result<(), BackendError> {
+        let upload = Upload::new(&self.gpu, spec, format, self.capabilities.max_binding);
         self.upload = Some(upload.map_err(|e| self.explain(e))?);
         Ok(())
     }
@@ -198,6 +208,10 @@ impl Backend for WgpuBackend {
         allocated.map_err(|e| self.explain(e))
     }
 
+    fn settle<'a>(&'a mut self) -> LocalFuture<'a, Result<(), BackendError>> {
+        Box::pin(async move { self.gpu.settle("weights and states").await.map_err(|e| self.explain(e)) })
+    }
+
     fn read_state<'a>(&'a mut self, name: &'a str) -> LocalFuture<'a, Result<HostTensor, BackendError>> {
         Box::pin(self.states.read(&self.gpu, name))
     }
@@ -207,7 +221,7 @@ impl Backend for WgpuBackend {
     }
 
     fn prepare<'a>(&'a mut self, plan: Plan) -> LocalFuture<'a, Result<ProgramId, BackendError>> {
-        Box::pin(async move { self.prepare_now(plan).map_err(|e| self.explain(e)) })
+        Box::pin(async move { self.prepare_now(plan).await.map_err(|e| self.explain(e)) })
     }
 
     fn run<'a>(
@@ -216,6 +230,10 @@ impl Backend for WgpuBackend {
         job: &'a Job<'a>,
     ) -> LocalFuture<'a, Result<Outputs, BackendError>> {
         Box::pin(async move { self.run_now(program, job).await.map_err(|e| self.explain(e)) })
+    }
+
+    fn longest(&self, program: ProgramId) -> Option<f64> {
+        self.programs.get(program.0)?.longest()
     }
 
     fn dispatches(&self, program: ProgramId, axes: &Axes) -> Vec<&'static str> {

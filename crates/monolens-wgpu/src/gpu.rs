@@ -86,6 +86,28 @@ impl Gpu {
         let _ = self.device.poll(wgpu::PollType::Poll);
     }
 
+    /// Waits until everything submitted is done, and raises what went wrong meanwhile.
+    pub async fn settle(&self, what: &str) -> Result<(), BackendError> {
+        // In a browser errors come later than the call that made them, but not later than the end of a scope.
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation).pop();
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        self.queue.on_submitted_work_done(move || {
+            // The receiver waits below.
+            let _ = sender.send(());
+        });
+        self.wait();
+        // No answer comes from a lost device.
+        let _ = receiver.await;
+        let _ = scope.await;
+        self.check(what, 0)
+    }
+
+    /// Waits for a submit and those before it; in a browser this is a matter of awaiting instead.
+    pub fn wait_for(&self, submit: wgpu::SubmissionIndex) {
+        // A failure shows as a lost device.
+        let _ = self.device.poll(wgpu::PollType::Wait { submission_index: Some(submit), timeout: None });
+    }
+
     /// Waits for everything submitted; in a browser this is a matter of awaiting instead.
     pub fn wait(&self) {
         let _ = self.device.poll(wgpu::PollType::wait_indefinitely());

@@ -24,6 +24,7 @@ mod adapters;
 mod backend;
 mod gpu;
 mod ops;
+mod pace;
 mod pipelines;
 mod program;
 pub mod shaders;

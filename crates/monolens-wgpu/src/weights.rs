@@ -1,11 +1,11 @@
 //! Weights on the device: matrices in padded rows, split where they are too large to bind; vectors together in one buffer.
 
 use crate::gpu::Gpu;
-use monolens_graph::{BackendError, DType, WeightSpec};
+use monolens_graph::{BackendError, Bits, DType, Grouped, WeightFormat, WeightSpec};
 use std::collections::BTreeMap;
 
-/// Elements in a group: the unit in which kernels read weight rows.
-pub(crate) const CHUNK: usize = 8;
+/// Rows of a matrix are padded to a multiple of this many elements.
+pub(crate) const EIGHT: usize = 8;
 
 /// Rows of a matrix that lie in one buffer.
 #[derive(Clone, Debug)]
@@ -18,23 +18,64 @@ pub(crate) struct Part {
 /// A weight with more than one dimension.
 #[derive(Clone, Debug)]
 pub(crate) struct Matrix {
-    pub dtype: DType,
+    pub format: WeightFormat,
     /// Elements of a row.
     pub inner: usize,
-    /// Groups of [`CHUNK`] elements of a padded row.
-    pub chunks: usize,
+    /// Times [`EIGHT`]: elements of a padded row.
+    pub eights: usize,
     pub parts: Vec<Part>,
 }
 
-impl Matrix {
+/// What each buffer of a matrix holds one after the other: elements; or integers, then scales.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Region {
+    /// Bytes of a row.
+    pub row: usize,
     /// Bytes from one row to the next.
-    pub fn stride(&self) -> u64 {
-        stride(self.inner, self.dtype)
+    pub stride: usize,
+}
+
+impl Matrix {
+    fn new(format: WeightFormat, inner: usize) -> Self {
+        Self { format, inner, eights: inner.div_ceil(EIGHT), parts: Vec::new() }
+    }
+
+    pub fn regions(&self) -> Vec<Region> {
+        match self.format {
+            WeightFormat::Plain(dtype) => {
+                vec![Region { row: self.inner * dtype.bytes(), stride: self.eights * EIGHT * dtype.bytes() }]
+            }
+            // Rows of whole groups are whole vectors, so nothing is padded.
+            WeightFormat::Grouped(grouped) => {
+                let scales = grouped.groups(self.inner) * grouped.scale.bytes();
+                let region = |bytes| Region { row: bytes, stride: bytes };
+                vec![region(grouped.row_bytes(self.inner)), region(scales)]
+            }
+        }
+    }
+
+    /// Elements in a group, groups in a row, the word of a part where the scales begin, and their type; zeros if there
+    /// are no groups.
+    pub fn scales(&self, rows: usize) -> [u32; 4] {
+        match self.format {
+            WeightFormat::Plain(_) => [0; 4],
+            WeightFormat::Grouped(g) => {
+                let words = rows * g.row_bytes(self.inner) / 4;
+                [g.group as u32, g.groups(self.inner) as u32, words as u32, code(g.scale.into())]
+            }
+        }
     }
 }
 
-fn stride(inner: usize, dtype: DType) -> u64 {
-    (inner.div_ceil(CHUNK) * CHUNK * dtype.bytes()) as u64
+/// How a shader knows a stored type (`shared/element.wgsl`).
+pub(crate) fn code(format: WeightFormat) -> u32 {
+    match format {
+        WeightFormat::Plain(DType::F32 | DType::U32) => 0,
+        WeightFormat::Plain(DType::BF16) => 1,
+        WeightFormat::Plain(DType::F16) => 2,
+        WeightFormat::Grouped(Grouped { bits: Bits::Eight, .. }) => 3,
+        WeightFormat::Grouped(Grouped { bits: Bits::Four, .. }) => 4,
+    }
 }
 
 /// A weight on the device.
@@ -130,11 +171,12 @@ pub(crate) fn rows_of(shape: &[usize]) -> (usize, usize) {
 pub(crate) fn allocate(
     gpu: &Gpu,
     spec: &WeightSpec,
-    dtype: DType,
+    format: WeightFormat,
     max_binding: u64,
 ) -> Result<Matrix, BackendError> {
     let (rows, inner) = rows_of(&spec.shape);
-    let stride = stride(inner, dtype);
+    let mut matrix = Matrix::new(format, inner);
+    let stride = matrix.regions().iter().map(|r| r.stride as u64).sum::<u64>();
     let mut rows_a_part = usize::try_from(max_binding / stride.max(1)).unwrap_or(usize::MAX);
     if rows_a_part == 0 {
         return Err(BackendError::Limit {
@@ -146,11 +188,10 @@ pub(crate) fn allocate(
     if rows_a_part >= 64 {
         rows_a_part -= rows_a_part % 64;
     }
-    let mut parts = Vec::new();
     for first in (0..rows).step_by(rows_a_part) {
         let rows = rows_a_part.min(rows - first);
         let buffer = gpu.storage(&spec.name, rows as u64 * stride)?;
-        parts.push(Part { first, rows, buffer });
+        matrix.parts.push(Part { first, rows, buffer });
     }
-    Ok(Matrix { dtype, inner, chunks: inner.div_ceil(CHUNK), parts })
+    Ok(matrix)
 }

@@ -76,7 +76,7 @@ fn a_run_after_the_device_was_lost_says_so() {
     let x = random(16, 3);
     let inputs = [("x", bytemuck::cast_slice(&x))];
     run(&mut backend, program, &graph, axes, &inputs).unwrap();
-    backend.destroy_device();
+    backend.destroyer()();
     let error = run(&mut backend, program, &graph, axes, &inputs).unwrap_err();
     assert!(matches!(error, BackendError::DeviceLost { .. }), "{error}");
     let error = backend.allocate_state("s", DType::F32, 4, 4).unwrap_err();
@@ -125,12 +125,12 @@ fn a_weight_in_another_shape_or_size_is_refused() {
     };
     assert!(prepare(&mut backend).unwrap_err().to_string().contains("none loaded"));
     let spec = monolens_graph::WeightSpec { name: "w".into(), shape: vec![8, 4] };
-    backend.begin_weight(&spec, DType::BF16).unwrap();
+    backend.begin_weight(&spec, DType::BF16.into()).unwrap();
     assert!(backend.write_weight(&[0; 65]).is_err(), "more bytes than the weight has");
-    backend.begin_weight(&spec, DType::BF16).unwrap();
+    backend.begin_weight(&spec, DType::BF16.into()).unwrap();
     backend.write_weight(&[0; 63]).unwrap();
     assert!(backend.end_weight().is_err(), "fewer bytes than the weight has");
-    backend.begin_weight(&spec, DType::BF16).unwrap();
+    backend.begin_weight(&spec, DType::BF16.into()).unwrap();
     backend.write_weight(&[0; 64]).unwrap();
     backend.end_weight().unwrap();
     assert!(prepare(&mut backend).unwrap_err().to_string().contains("[8, 4]"));

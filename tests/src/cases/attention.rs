@@ -47,7 +47,7 @@ fn projected(operator: &str, number: usize, routed: bool) -> Case {
     let mut d = Draw::new(operator, number);
     let heads = heads(&mut d);
     let p = d.paged(&heads, 130);
-    let inner = d.size(97);
+    let inner = d.inner(97);
     let x = d.input("x", &[Axis::Rows.into(), inner.into()]);
     let weight = d.weight("norm", &[inner]);
     let mut weights = vec![d.weight("wqkv", &[heads.qkv_width(), inner])];

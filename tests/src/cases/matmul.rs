@@ -28,7 +28,7 @@ fn start(operator: &str, number: usize) -> Start {
     let mut d = Draw::new(operator, number);
     let rows = d.rows(130);
     d.axis(Axis::Rows, rows);
-    let inner = d.size(130) * if number % 7 == 6 { 5 } else { 1 };
+    let inner = d.inner(130) * if number % 7 == 6 { 5 } else { 1 };
     let out = d.size(130);
     let x = d.input("x", &[Axis::Rows.into(), inner.into()]);
     Start { d, x, inner, out, rows }
@@ -142,7 +142,8 @@ fn gate_up(number: usize) -> Case {
 
 /// The whole routed FFN with its residual.
 fn mmoe_ffn(number: usize) -> Case {
-    let Start { mut d, x, inner, out, rows } = start("mmoe ffn", number);
+    let Start { mut d, x, inner, rows, .. } = start("mmoe ffn", number);
+    let out = d.inner(130);
     let visual = d.modalities(rows);
     let routing = d.routing(&visual);
     let h = push_gate_up(&mut d, x, Some(routing), inner, out);

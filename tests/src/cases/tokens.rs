@@ -14,7 +14,7 @@ fn embed(number: usize) -> Case {
     let mut d = Draw::new("embed", number);
     let rows = d.rows(97);
     d.axis(Axis::Rows, rows);
-    let (vocab, width) = (d.size(130), d.size(97));
+    let (vocab, width) = (d.size(130), d.inner(97));
     let table = d.weight("table", &[vocab, width]);
     let infos: Vec<RowInfo> = (0..rows)
         .map(|_| RowInfo { id: d.rng.random_range(0..vocab as u32), ..RowInfo::default() })

@@ -163,6 +163,7 @@ export type AnswerEvent =
   | { type: 'prefill'; done: number; total: number }
   /** `text` is what became certain with this token; it may be empty. */
   | { type: 'token'; id: number; text: string }
+  /** `text` is what had been held back, often nothing: the answer is all `text`s joined. */
   | { type: 'finished'; reason: FinishReason; text: string; stats: AnswerStats; grounding: Grounded[] };
 
 export type FinishReason = 'stop' | 'stop-string' | 'max-tokens' | 'context-full' | 'stopped';

@@ -61,7 +61,7 @@ export class Service {
     this.#loaded?.engine.free();
     this.#loaded = undefined;
     const sourceProgress = throttled((progress: SourceProgress) => emit({ from: 'source', progress }));
-    const engineProgress = throttled((progress: LoadProgress) => emit({ from: 'engine', progress }));
+    const engineProgress = throttled((progress: LoadProgress) => emit({ from: 'engine', progress }), stageOf);
     const open = await openSource(source, this.#peer(), sourceProgress);
     open.setSignal(signal);
     try {
@@ -153,7 +153,10 @@ export class Service {
   async #recover({ engine }: Loaded, message: string): Promise<void> {
     const page = this.#peer();
     await page.call('device', { type: 'lost', message });
-    const tell = throttled((progress: LoadProgress) => void page.call('device', { type: 'recovering', progress }));
+    const tell = throttled(
+      (progress: LoadProgress) => void page.call('device', { type: 'recovering', progress }),
+      stageOf,
+    );
     await engine.recover((progress) => {
       tell(progress);
       return true;
@@ -177,15 +180,21 @@ function cause(error: unknown, open: OpenSource): unknown {
   return codeOf(error) === 'read-failed' ? (open.lastError() ?? error) : error;
 }
 
-/** Passes on a call now and then only; the first one, and those after a while. */
-function throttled<T>(tell: (value: T) => void): (value: T) => void {
+/** Passes on a call now and then only: those after a while, and the first of each stage. */
+function throttled<T>(tell: (value: T) => void, stageOf: (value: T) => string = () => ''): (value: T) => void {
   let last = Number.NEGATIVE_INFINITY;
+  let stage: string | undefined;
   return (value) => {
     const now = performance.now();
-    if (now - last < PROGRESS_EVERY) return;
+    if (now - last < PROGRESS_EVERY && stageOf(value) === stage) return;
     last = now;
+    stage = stageOf(value);
     tell(value);
   };
+}
+
+function stageOf(progress: LoadProgress): string {
+  return progress.stage;
 }
 
 /** From an engine's image to its place in the request. A picture that is there twice is named twice, in order. */

@@ -142,12 +142,6 @@ export class Monolens extends EventTarget {
     return this.#peer.call('stats', undefined);
   }
 
-  /** Runs the small golden model at `url` on this device: some drivers compute wrongly. */
-  selfTest(url: string | URL, options: MonolensOptions = {}): Promise<SelfTest> {
-    const folder = modelFolder(url, base());
-    return this.#peer.call('selfTest', { url: folder, options: loadOptions(options) }, { signal: options.signal });
-  }
-
   /** Destroys the GPU device, as a reset of the driver does; the next piece of work opens it anew. */
   loseDevice(): Promise<void> {
     return this.#peer.call('loseDevice', undefined);
@@ -157,6 +151,24 @@ export class Monolens extends EventTarget {
   dispose(): void {
     this.#peer.close(new MonolensError('cancelled', 'the model was disposed of'));
     this.#worker.terminate();
+  }
+
+  /**
+   * Runs the small golden model at `url` on the device that `options` choose, in a worker of its own: some drivers compute
+   * wrongly. Another model may answer meanwhile.
+   */
+  static async selfTest(url: string | URL, options: MonolensOptions = {}): Promise<SelfTest> {
+    const { signal } = options;
+    const tester = new Monolens(undefined);
+    const abort = () => tester.dispose();
+    signal?.addEventListener('abort', abort, { once: true });
+    try {
+      const params = { url: modelFolder(url, base()), options: loadOptions(options) };
+      return await tester.#peer.call('selfTest', params, { signal });
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      tester.dispose();
+    }
   }
 
   /** Models of which something is stored in this browser. */

@@ -51,10 +51,19 @@ export class App {
         say: (text) => this.#announcer.say(text),
       },
       params.options,
+      params.selfTest,
     );
     this.#transcript = new Transcript({
       retry: (turn) => this.#retry(turn),
       edit: (question, text) => this.#edit(question, text),
+      fewerTiles: () => {
+        const now = this.#settings.maxTiles ?? this.#session.model?.info.maxTiles ?? 1;
+        return now > 1 ? Math.floor(now / 2) : undefined;
+      },
+      retryWith: (turn, maxTiles) => {
+        this.#set({ ...this.#settings, maxTiles });
+        this.#retry(turn);
+      },
       inspect: (turn) => {
         this.#inspector.show(turn);
         this.#inspector.open(true);
@@ -96,10 +105,7 @@ export class App {
   }
 
   #listen(): void {
-    const settings = new SettingsDialog((changed) => {
-      this.#settings = changed;
-      this.#save();
-    });
+    const settings = new SettingsDialog((changed) => this.#set(changed));
     const models = new ModelDialog((source, backend) => void this.#session.load(source, backend));
     byId('settings-open').addEventListener('click', () => settings.open(this.#settings, this.#session.model?.info));
     byId('model-open').addEventListener('click', () => models.open(this.#session.backend));
@@ -135,8 +141,22 @@ export class App {
     this.#running?.answer.stop();
     this.#inspector.info = undefined;
     this.#inspector.stats = undefined;
-    for (const picture of [...picturesOf(this.#conversation.turns), ...this.#composer.pictures]) picture.set(undefined);
+    this.#forgetTiles();
     this.#changed();
+  }
+
+  #set(settings: PageSettings): void {
+    const { maxTiles } = this.#settings;
+    this.#settings = settings;
+    this.#save();
+    if (maxTiles === settings.maxTiles) return;
+    this.#forgetTiles();
+    void this.#prepareAll();
+  }
+
+  /** What is known of the pictures depends on the model and on the number of tiles. */
+  #forgetTiles(): void {
+    for (const picture of [...picturesOf(this.#conversation.turns), ...this.#composer.pictures]) picture.set(undefined);
   }
 
   /** Decodes a picture ahead of the question; `false` where the model cannot take it. */

@@ -19,6 +19,8 @@ import type { SelfTestState } from './inspector/figures';
 import { LoadStatus } from './load-status';
 import { gpuHelp } from './no-gpu';
 
+/** A GPU that takes longer for the self-test is a software one. */
+const SELF_TEST_MS = 120_000;
 /** How long good news stays. */
 const GOOD_NEWS_MS = 8000;
 
@@ -42,6 +44,7 @@ export class ModelSession {
   constructor(
     private readonly host: SessionHost,
     private readonly options: MonolensOptions,
+    private readonly withSelfTest: boolean,
   ) {
     this.backend = options.backend ?? 'auto';
   }
@@ -87,7 +90,7 @@ export class ModelSession {
         return;
       }
       this.#status.done();
-      this.#loaded(model, source, last);
+      this.#loaded(model, source, last, loading.signal);
     } catch (error) {
       // A newer load has taken over the page.
       if (this.#loading !== loading) return;
@@ -95,7 +98,7 @@ export class ModelSession {
     }
   }
 
-  #loaded(model: Monolens, source: ModelSource, progress: SourceProgress | undefined): void {
+  #loaded(model: Monolens, source: ModelSource, progress: SourceProgress | undefined, signal: AbortSignal): void {
     this.model = model;
     this.remembered = typeof source === 'string' || isFolder(source) ? source : undefined;
     const { info } = model;
@@ -105,7 +108,7 @@ export class ModelSession {
     if (progress) this.#tellStorage(progress);
     this.host.loaded(model);
     this.host.say(`${info.name} is ready on ${info.device.name}.`);
-    void this.#selfTest(model);
+    void this.#selfTest(model, signal);
   }
 
   #failed(error: unknown, source: ModelSource, backend: BackendName): void {
@@ -134,11 +137,18 @@ export class ModelSession {
     notify('storage', 'info', `The model works, but ${size} will be downloaded again next time. ${why}`);
   }
 
-  async #selfTest(model: Monolens): Promise<void> {
+  /** `unloaded` aborts when another model takes the place of this one. */
+  async #selfTest(model: Monolens, unloaded: AbortSignal): Promise<void> {
+    if (!this.withSelfTest) {
+      this.host.selfTest({ text: 'switched off' });
+      return;
+    }
     this.host.selfTest({ text: 'running' });
     let state: SelfTestState;
+    const late = AbortSignal.timeout(SELF_TEST_MS);
     try {
-      const result = await model.selfTest(SELF_TEST, { ...this.options, backend: this.backend });
+      const signal = AbortSignal.any([unloaded, late]);
+      const result = await Monolens.selfTest(SELF_TEST, { ...this.options, backend: this.backend, signal });
       state = { result };
       if (!result.ok) {
         const wrong = result.cases.filter(({ expected, got }) => expected.join() !== got.join());

@@ -3,7 +3,7 @@
  * that a cut download goes on where it was and a second visit reads nothing.
  */
 import type { ModelFiles } from '../engine/contract';
-import { MonolensError } from '../lib/errors';
+import { codeOf, MonolensError } from '../lib/errors';
 import { headSize, pieces, type RangeReply } from './fetch-range';
 import { type Manifest, type ManifestFile, parseManifest } from './manifest';
 import { RemoteFolder } from './remote-folder';
@@ -195,9 +195,10 @@ export class HttpFiles implements ModelFiles {
       if (reply.kind === 'range') text = new TextDecoder().decode(reply.bytes);
       if (reply.kind === 'whole') text = await new Response(reply.pieces).text();
     } catch (error) {
-      const kept = (await store?.meta(MANIFEST))?.text;
-      if (!(error instanceof MonolensError && error.code === 'network') || kept === undefined) throw error;
-      text = kept;
+      // Some hosts say "forbidden" for what is not there. Where all is forbidden the next file tells.
+      if (codeOf(error) === 'unauthorized') return undefined;
+      text = (await store?.meta(MANIFEST))?.text;
+      if (codeOf(error) !== 'network' || text === undefined) throw error;
     }
     const manifest = text === undefined ? undefined : parseManifest(text);
     if (manifest) {

@@ -1,7 +1,7 @@
 //! `monolens chat`: a conversation.
 
 use crate::answer;
-use crate::args::{DeviceArgs, SamplingArgs};
+use crate::args::{DeviceArgs, SamplingArgs, WeightArgs};
 use crate::exit::Outcome;
 use crate::interrupt;
 use crate::photos::{self, Photo};
@@ -9,7 +9,7 @@ use crate::session::{self, Session};
 use crate::source::{ModelSource, RandomArgs};
 use anyhow::{Context, Result};
 use clap::Args;
-use monolens_engine::{Chat, EngineOptions, Image, TileOptions};
+use monolens_engine::{Chat, Image, TileOptions};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use std::io::{self, IsTerminal, Write};
@@ -23,6 +23,9 @@ pub struct ChatArgs {
     /// Random weights in place of a checkpoint.
     #[command(flatten)]
     pub random: RandomArgs,
+    /// How weights are stored.
+    #[command(flatten)]
+    pub weights: WeightArgs,
     /// An image to begin with; more join with /image
     #[arg(short, long, value_name = "PATH")]
     pub image: Vec<PathBuf>,
@@ -160,7 +163,7 @@ pub fn run(args: &ChatArgs, quiet: bool) -> Result<Outcome> {
     interrupt::listen()?;
     let source = ModelSource::of(&args.random, args.model.as_ref())?;
     let first = args.image.iter().map(|p| Photo::read(p)).collect::<Result<Vec<_>>>()?;
-    let session = session::load(source.open()?, &args.device, EngineOptions::default(), quiet)?;
+    let session = session::load(source.open()?, &args.device, args.weights.options(), quiet)?;
     if !quiet {
         eprintln!(
             "{} on {} ({})",

@@ -1,18 +1,18 @@
 //! `monolens inspect`: parameters and memory by part, the graph, the plan, dispatches.
 
-use crate::args::DeviceArgs;
+use crate::args::{DeviceArgs, WeightArgs};
 use crate::exit::Outcome;
 use crate::session::{self, device_line};
 use crate::source::{ModelSource, RandomArgs};
 use anyhow::{Context, Result};
 use clap::Args;
 use comfy_table::{Cell, CellAlignment, Table, presets};
-use monolens_engine::{EngineOptions, open_backend};
+use monolens_engine::{EngineOptions, Quantization, open_backend};
 use monolens_graph::batch::{PAGE_SIZE, QUERY_BLOCK, ROUTE_BLOCK};
 use monolens_graph::plan::{Capabilities, Plan};
 use monolens_graph::{Axes, Axis, DType, Graph};
 use monolens_models::graphs::DecoderOptions;
-use monolens_models::{Model, part_sizes};
+use monolens_models::{Model, PartSize, part_sizes};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -27,6 +27,9 @@ pub struct InspectArgs {
     /// Random weights in place of a checkpoint.
     #[command(flatten)]
     pub random: RandomArgs,
+    /// How weights are stored.
+    #[command(flatten)]
+    pub weights: WeightArgs,
     /// Print the graphs as the model's builders write them
     #[arg(long)]
     pub graph: bool,
@@ -73,7 +76,9 @@ pub fn run(args: &InspectArgs) -> Result<Outcome> {
     let model = source.open()?;
     let opened = pollster::block_on(open_backend(&args.device.choice()))?;
     let capabilities = *opened.backend.capabilities();
-    let kv_dtype = kv_dtype(&model, &capabilities, args.device.exact);
+    let wish = args.weights.weights;
+    let kv_dtype = kv_dtype(&model, wish, &capabilities, args.device.exact);
+    let sizes = part_sizes(&model, wish)?;
     let graphs = graphs(&model, kv_dtype)?;
     let trained = model.config().decoder.max_position_embeddings;
     let context = args.context.map_or(trained.min(DEFAULT_CONTEXT), |n| n as usize);
@@ -88,7 +93,7 @@ pub fn run(args: &InspectArgs) -> Result<Outcome> {
     let launches = if args.dispatches { Some(launches(&model, args)?) } else { None };
     let mut out = io::stdout().lock();
     if args.json {
-        let mut object = to_json(&source.name(), &model, &phases, kv_dtype);
+        let mut object = to_json(&source.name(), &model, wish, &sizes, &phases, kv_dtype, context);
         if let Some(launches) = launches {
             object["dispatches"] =
                 launches.into_iter().map(|(phase, names)| (phase.to_owned(), json!(names))).collect();
@@ -98,8 +103,8 @@ pub fn run(args: &InspectArgs) -> Result<Outcome> {
     }
     writeln!(out, "{} from {}", model.name(), source.name())?;
     writeln!(out, "planned for {}", device_line(opened.backend.device()))?;
-    writeln!(out, "\n{}\n\n{}", shape_lines(&model), parts_table(&model))?;
-    writeln!(out, "\n{}", memory_table(&model, &phases, kv_dtype, context))?;
+    writeln!(out, "\n{}\n\n{}", shape_lines(&model), parts_table(&sizes, wish))?;
+    writeln!(out, "\n{}", memory_table(&model, wish, &sizes, &phases, kv_dtype, context))?;
     let counts = phases.iter().map(|p| (p.name, operators(&p.plan))).collect::<Vec<_>>();
     writeln!(out, "\n{}", count_table("operator after fusion", &counts))?;
     if let Some(launches) = launches {
@@ -122,9 +127,10 @@ fn graphs(model: &Model, kv_dtype: DType) -> Result<[Graph; 2]> {
 }
 
 /// The type that keys and values are cached in: f32 beside f32 weights, else what suits the device.
-fn kv_dtype(model: &Model, capabilities: &Capabilities, exact: bool) -> DType {
-    let wide = model.weight_dtype("language_model.model.layers.0.attention.wqkv.weight")
-        == Some(monolens_models::checkpoint::DType::F32);
+fn kv_dtype(model: &Model, wish: Option<Quantization>, capabilities: &Capabilities, exact: bool) -> DType {
+    let wide = wish.is_none()
+        && model.weight_dtype("language_model.model.layers.0.attention.wqkv.weight")
+            == Some(monolens_models::checkpoint::DType::F32);
     if exact || wide { DType::F32 } else { capabilities.kv_dtype }
 }
 
@@ -175,7 +181,7 @@ fn operators(plan: &Plan) -> BTreeMap<&'static str, usize> {
 /// Kernel launches by phase, as the device makes them.
 fn launches(model: &Arc<Model>, args: &InspectArgs) -> Result<Vec<(&'static str, Vec<&'static str>)>> {
     let context = args.context.map(|n| n as usize);
-    let options = EngineOptions { context, ..EngineOptions::default() };
+    let options = EngineOptions { context, ..args.weights.options() };
     Ok(session::load(Arc::clone(model), &args.device, options, false)?.engine.dispatches())
 }
 
@@ -247,11 +253,11 @@ fn right(text: String) -> Cell {
     Cell::new(text).set_alignment(CellAlignment::Right)
 }
 
-fn parts_table(model: &Model) -> Table {
-    let sizes = part_sizes(model.tensors());
+fn parts_table(sizes: &[PartSize], wish: Option<Quantization>) -> Table {
     let all: u64 = sizes.iter().map(|s| s.parameters).sum();
-    let mut t = table(&["part", "parameters", "share", "as stored"]);
-    for s in &sizes {
+    let how = wish.map_or("as stored".to_owned(), |wish| format!("in {wish}"));
+    let mut t = table(&["part", "parameters", "share", &how]);
+    for s in sizes {
         let share = s.parameters as f64 / all.max(1) as f64 * 100.0;
         t.add_row([
             Cell::new(s.part.name()),
@@ -272,23 +278,30 @@ fn kv_bytes(model: &Model, kv_dtype: DType) -> u64 {
 }
 
 /// Bytes of weights that a plan reads.
-fn weight_bytes(model: &Model, plan: &Plan) -> u64 {
+fn weight_bytes(model: &Model, wish: Option<Quantization>, plan: &Plan) -> u64 {
     let graph = &plan.graph;
     let bytes = |id| {
         let weight = graph.weight(id);
-        let elements: usize = weight.shape.iter().product();
-        elements as u64 * model.weight_dtype(&weight.name).map_or(0, |d| d.size())
+        let format = model.supply(weight, wish).map(|supply| supply.format());
+        format.ok().and_then(|format| format.bytes(&weight.shape)).map_or(0, |bytes| bytes as u64)
     };
     graph.used_weights().into_iter().map(bytes).sum()
 }
 
-fn memory_table(model: &Model, phases: &[Phase], kv_dtype: DType, context: usize) -> Table {
+fn memory_table(
+    model: &Model,
+    wish: Option<Quantization>,
+    sizes: &[PartSize],
+    phases: &[Phase],
+    kv_dtype: DType,
+    context: usize,
+) -> Table {
     let mut t = table(&["memory", "bytes", "of"]);
     let mut row = |what: &str, bytes: u64, of: String| {
         t.add_row([Cell::new(what), right(bytes_text(bytes)), Cell::new(of)]);
     };
-    let weights: u64 = part_sizes(model.tensors()).iter().map(|s| s.bytes).sum();
-    row("weights", weights, "all parts as stored".into());
+    let weights: u64 = sizes.iter().map(|s| s.bytes).sum();
+    row("weights", weights, "all parts".into());
     let token = kv_bytes(model, kv_dtype);
     row("KV cache", token * 1000, format!("1,000 tokens in {kv_dtype} ({token} bytes a token)"));
     row(
@@ -300,10 +313,22 @@ fn memory_table(model: &Model, phases: &[Phase], kv_dtype: DType, context: usize
         let of = format!("activations, {} ({})", p.name, p.what);
         row("plan", p.plan.slot_bytes() as u64, of);
     }
+    row(
+        "all",
+        total_bytes(model, sizes, phases, kv_dtype, context),
+        "weights, that conversation, the largest plan".into(),
+    );
     for p in phases {
-        row("read", weight_bytes(model, &p.plan), format!("weights that {} touches", p.name));
+        row("read", weight_bytes(model, wish, &p.plan), format!("weights that {} touches", p.name));
     }
     t
+}
+
+/// Bytes on the device for one conversation: programs share the memory of their activations.
+fn total_bytes(model: &Model, sizes: &[PartSize], phases: &[Phase], kv_dtype: DType, context: usize) -> u64 {
+    let weights: u64 = sizes.iter().map(|s| s.bytes).sum();
+    let plans = phases.iter().map(|p| p.plan.slot_bytes() as u64).max().unwrap_or(0);
+    weights + kv_bytes(model, kv_dtype) * context as u64 + plans
 }
 
 /// Counts by name, a column a phase.
@@ -323,8 +348,15 @@ fn count_table(head: &str, phases: &[(&str, BTreeMap<&str, usize>)]) -> Table {
     t
 }
 
-fn to_json(source: &str, model: &Model, phases: &[Phase], kv_dtype: DType) -> Value {
-    let sizes = part_sizes(model.tensors());
+fn to_json(
+    source: &str,
+    model: &Model,
+    wish: Option<Quantization>,
+    sizes: &[PartSize],
+    phases: &[Phase],
+    kv_dtype: DType,
+    context: usize,
+) -> Value {
     let d = &model.config().decoder;
     let parts: Vec<Value> = sizes
         .iter()
@@ -337,7 +369,7 @@ fn to_json(source: &str, model: &Model, phases: &[Phase], kv_dtype: DType) -> Va
                 "phase": p.name,
                 "operators": operators(&p.plan),
                 "activation_bytes": p.plan.slot_bytes(),
-                "weight_bytes": weight_bytes(model, &p.plan),
+                "weight_bytes": weight_bytes(model, wish, &p.plan),
             })
         })
         .collect();
@@ -350,7 +382,11 @@ fn to_json(source: &str, model: &Model, phases: &[Phase], kv_dtype: DType) -> Va
         "tokens_per_tile": model.config().num_image_token(),
         "parameters": sizes.iter().map(|s| s.parameters).sum::<u64>(),
         "parts": parts,
+        "weights": wish.map(|wish| wish.to_string()),
+        "weight_bytes": sizes.iter().map(|s| s.bytes).sum::<u64>(),
         "kv_bytes_per_token": kv_bytes(model, kv_dtype),
+        "context": context,
+        "total_bytes": total_bytes(model, sizes, phases, kv_dtype, context),
         "phases": plans,
     })
 }

@@ -1,7 +1,7 @@
 //! `monolens run`: one question about images, and the answer as it comes.
 
 use crate::answer::{self, Answered, StatsJson};
-use crate::args::{DeviceArgs, SamplingArgs};
+use crate::args::{DeviceArgs, SamplingArgs, WeightArgs};
 use crate::draw::{self, boxes};
 use crate::exit::Outcome;
 use crate::look;
@@ -11,7 +11,7 @@ use crate::source::{self, ModelSource, RandomArgs};
 use crate::{bundled, interrupt};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use monolens_engine::{Chat, EngineOptions, Image, TileOptions};
+use monolens_engine::{Chat, Image, TileOptions};
 use monolens_models::grounding::{Grounded, parse_grounding};
 use monolens_models::prompt::place_frames;
 use serde_json::{Value, json};
@@ -30,6 +30,9 @@ pub struct RunArgs {
     /// Random weights in place of a checkpoint.
     #[command(flatten)]
     pub random: RandomArgs,
+    /// How weights are stored.
+    #[command(flatten)]
+    pub weights: WeightArgs,
     /// A folder of images, taken as the frames of a video
     #[arg(long, value_name = "DIR", help_heading = "Images")]
     pub video: Option<PathBuf>,
@@ -133,7 +136,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> Result<Outcome> {
     };
     let (images, warning) = photos::tile(&model, &photos, &tiles)?;
     let layers = layers(args, model.config().decoder.num_layers)?;
-    let mut session = session::load(model, &args.device, EngineOptions::default(), quiet)?;
+    let mut session = session::load(model, &args.device, args.weights.options(), quiet)?;
     let engine = &mut session.engine;
     for note in [source.warning(), warning].into_iter().flatten().filter(|_| !quiet) {
         eprintln!("monolens: {note}");

@@ -1,4 +1,4 @@
-//! Products of many rows with bf16 weights by pairs (AVX512-BF16).
+//! Products of many rows with bf16 weights by pairs (AVX512-BF16). Integers in groups are rounded to bf16, a panel at a time.
 //!
 //! The lanes of a vector are sixteen rows of `x`, packed once a product as pairs of bf16; a pair of neighbouring weights
 //! is broadcast to all lanes, straight from where the weight is stored. So weights need no packing, and each is read from
@@ -40,7 +40,7 @@ impl Job<'_> {
     /// The whole product.
     ///
     /// # Safety
-    /// The machine has AVX512-BF16. (Weights that are not bf16 are left out: there are none.)
+    /// The machine has AVX512-BF16. (Floats that are not bf16 are left out: there are none.)
     pub(super) unsafe fn pairs(&self) {
         let (inner, rows, pool) = (self.inner, self.rows, self.product.pool);
         let mut buffer = pool.take_packed();
@@ -56,10 +56,22 @@ impl Job<'_> {
         });
         let packed = &buffer[..len];
         let piece = ROWS.min(rows.next_multiple_of(LANES));
-        self.panels(piece * PANEL, |results, scratch, from, to| {
+        let rounds = self.weights.iter().any(|w| matches!(w, View::Grouped(_)));
+        let room = if rounds { PANEL * inner / 2 } else { 0 };
+        self.panels(piece * PANEL + room, |results, scratch, from, to| {
             let width = to - from;
+            let (rounded, scratch) = scratch.split_at_mut(room);
             for (result, w) in results.chunks_exact_mut(rows * width).zip(self.weights) {
-                let View::BF16(w) = w.part(from * inner, to * inner) else { continue };
+                let w = match w.part(from * inner, to * inner) {
+                    View::BF16(w) => w,
+                    View::Grouped(w) => {
+                        let rounded: &mut [bf16] = bytemuck::cast_slice_mut(rounded);
+                        // SAFETY: the caller promises the instructions.
+                        unsafe { x86::round_units(w, rounded) };
+                        &rounded[..w.len()]
+                    }
+                    _ => continue,
+                };
                 let pieces = packed.chunks(piece * inner / 2).zip(result.chunks_mut(piece * width));
                 for (pairs, result) in pieces {
                     let padded = 2 * pairs.len() / inner;
@@ -172,7 +184,9 @@ unsafe fn product(x: Packed<'_>, w: &[bf16], out: &mut [f32]) {
 }
 
 mod x86 {
+    use super::super::GroupedView;
     use super::LANES;
+    use half::bf16;
     use std::arch::x86_64::*;
 
     /// Sixteen pairs of bf16.
@@ -184,6 +198,15 @@ mod x86 {
             let (low, high) = (_mm512_loadu_ps(low.as_ptr()), _mm512_loadu_ps(high.as_ptr()));
             std::mem::transmute::<__m512bh, [u32; LANES]>(_mm512_cvtne2ps_pbh(high, low))
         }
+    }
+
+    /// Integers in groups as bf16, the nearest; `out` has as many elements or more.
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    pub(super) fn round_units(w: GroupedView<'_>, out: &mut [bf16]) {
+        w.units(|at, unit| {
+            let pairs = round(unit);
+            out[at..at + 2 * LANES].copy_from_slice(bytemuck::cast_slice(&pairs));
+        });
     }
 
     /// Where the operands of a tile lie; strides are in elements of the pointers.

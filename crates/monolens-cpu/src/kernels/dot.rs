@@ -48,6 +48,11 @@ pub fn dot(isa: Isa, x: &[f32], w: View<'_>) -> f32 {
             }
             _ => plain(x, w, f16::to_f32),
         },
+        View::Grouped(w) => {
+            let mut sum = 0.0;
+            w.units(|at, unit| sum += dot(isa, &x[at..at + unit.len()], View::F32(unit)));
+            sum
+        }
     }
 }
 
@@ -57,6 +62,7 @@ pub fn add_scaled(out: &mut [f32], a: f32, w: View<'_>) {
         View::F32(w) => out.iter_mut().zip(w).for_each(|(y, &x)| *y += a * x),
         View::BF16(w) => out.iter_mut().zip(w).for_each(|(y, &x)| *y += a * widen(x)),
         View::F16(w) => out.iter_mut().zip(w).for_each(|(y, &x)| *y += a * x.to_f32()),
+        View::Grouped(w) => w.units(|at, unit| add_scaled(&mut out[at..], a, View::F32(unit))),
     }
 }
 

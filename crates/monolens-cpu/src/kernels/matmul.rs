@@ -8,7 +8,7 @@ use crate::{Arithmetic, Isa, Pool};
 pub(super) const PANEL: usize = 96;
 /// Rows up to which weights are streamed past the rows, here by pairs of bf16,
 const FEW_PAIRS: usize = 8;
-/// by vectors of 32 bf16 weights,
+/// by vectors of bf16 weights or of integers,
 const FEW_VECTORS: usize = 64;
 /// and by whatever else there is, instead of being widened first.
 const FEW: usize = 16;
@@ -40,14 +40,15 @@ pub fn matmul(product: Product<'_>, x: &[f32], inner: usize, weights: &[View<'_>
         return;
     }
     let job = Job { product, x, inner, rows, columns, weights, sink };
-    let bf16 = weights.iter().all(|w| matches!(w, View::BF16(_)));
+    // Those that the vector kernels read as they are stored.
+    let small = weights.iter().all(|w| matches!(w, View::BF16(_) | View::Grouped(_)));
     let pairs = product.arithmetic == Arithmetic::Fast
         && product.isa.0 == Level::Avx512Bf16
-        && bf16
+        && small
         && inner.is_multiple_of(2);
     let few = match product.isa.0 {
         _ if pairs => FEW_PAIRS,
-        Level::Avx512 | Level::Avx512Bf16 if bf16 => FEW_VECTORS,
+        Level::Avx512 | Level::Avx512Bf16 if small => FEW_VECTORS,
         _ => FEW,
     };
     if rows <= few {

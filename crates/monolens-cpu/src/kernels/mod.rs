@@ -11,6 +11,7 @@ mod gemv;
 mod matmul;
 mod shared;
 
+pub use crate::grouped::GroupedView;
 pub use crate::weight::View;
 pub use dot::{add_scaled, dot};
 pub use exp::{exponentials, swiglu};

@@ -50,7 +50,7 @@ pub fn fast() -> CpuBackend {
 
 pub fn load(backend: &mut CpuBackend, name: &str, shape: &[usize], dtype: DType, values: &[f32]) {
     let spec = WeightSpec { name: name.into(), shape: shape.to_vec() };
-    backend.begin_weight(&spec, dtype).unwrap();
+    backend.begin_weight(&spec, dtype.into()).unwrap();
     // Pieces that cut elements.
     for piece in bytes_of(dtype, values).chunks(1001) {
         backend.write_weight(piece).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Rules, in this order:
 //! 1. Every running sequence that waits only for its next token gets its row: answers go on while prompts are read.
-//! 2. Prompts are read in order of arrival, up to `chunk` rows a step, routed token by token; a step's chunk ends early
+//! 2. Prompts are read in order of arrival, as many rows a step as the device does in short time, routed token by token; a step's chunk ends early
 //!    where the visual state has no place for the next tile.
 //! 3. Sequences are admitted in order of arrival, when the pages for their whole prompt are there; nobody overtakes.
 //! 4. When pages run out, the running sequence that arrived last gives its own back and waits. The one that arrived
@@ -25,8 +25,6 @@ pub(crate) type Key = u64;
 /// Limits that the device's programs and states were made with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Prompt rows in a step.
-    pub chunk: usize,
     /// Sequences that run at once.
     pub sequences: usize,
     /// Places for tiles in the visual state.
@@ -219,8 +217,8 @@ impl Scheduler {
         admitted
     }
 
-    /// Chooses the rows of the next step and gives them pages and places.
-    pub fn plan(&mut self) -> Vec<Work> {
+    /// Chooses the rows of the next step, at most `chunk` of prompts, and gives them pages and places.
+    pub fn plan(&mut self, chunk: usize) -> Vec<Work> {
         let mut work = Vec::new();
         let keys: Vec<Key> = self.running.keys().copied().collect();
         let decoding = |s: &Sequence| s.pending() == 1 && s.computed >= s.prompt_len();
@@ -229,7 +227,7 @@ impl Scheduler {
                 work.push(Work { key, rows: 1, reused: 0 });
             }
         }
-        let mut budget = self.limits.chunk;
+        let mut budget = chunk;
         for &key in &keys {
             if budget == 0 {
                 break;

@@ -6,7 +6,7 @@ use monolens_graph::backend::{
 };
 use monolens_graph::batch::{self, NO_TOKEN, NO_VISUAL, PAGE_SIZE, RowInfo, SamplingRow};
 use monolens_graph::plan::{Capabilities, Fusions, Plan};
-use monolens_graph::{Axes, Axis, Backend, BackendError, DType, WeightSpec};
+use monolens_graph::{Axes, Axis, Backend, BackendError, DType, WeightFormat, WeightSpec};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -156,8 +156,8 @@ impl Backend for Scripted {
         &self.capabilities
     }
 
-    fn begin_weight(&mut self, spec: &WeightSpec, dtype: DType) -> Result<(), BackendError> {
-        let bytes = spec.shape.iter().product::<usize>() * dtype.bytes();
+    fn begin_weight(&mut self, spec: &WeightSpec, format: WeightFormat) -> Result<(), BackendError> {
+        let bytes = format.bytes(&spec.shape).unwrap();
         assert!(self.open.is_none(), "one weight at a time");
         self.open = Some((spec.name.clone(), bytes as u64, 0));
         Ok(())

@@ -97,6 +97,16 @@ pub enum CheckpointError {
         /// By the checkpoint.
         got: &'static str,
     },
+    /// A weight stored as integers in groups is malformed, or in a scheme that the engine does not run.
+    #[error("tensor `{tensor}`: expected {expected}, got {got}")]
+    Packed {
+        /// The tensor.
+        tensor: String,
+        /// What the engine reads.
+        expected: String,
+        /// By the checkpoint.
+        got: String,
+    },
     /// Expert tensors that contradict the configuration or each other.
     #[error("visual experts: expected {expected}, got {got}")]
     Experts {

@@ -62,6 +62,16 @@ impl DType {
         matches!(self, DType::F32 | DType::F16 | DType::BF16)
     }
 
+    /// The same as a weight's element type; none for what no weight is stored in.
+    pub fn weight(self) -> Option<monolens_graph::DType> {
+        match self {
+            DType::F32 => Some(monolens_graph::DType::F32),
+            DType::F16 => Some(monolens_graph::DType::F16),
+            DType::BF16 => Some(monolens_graph::DType::BF16),
+            _ => None,
+        }
+    }
+
     fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|entry| entry.1 == name).map(|entry| entry.0)
     }

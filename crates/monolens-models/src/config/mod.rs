@@ -16,6 +16,7 @@ pub use error::ConfigError;
 pub use generation::GenerationConfig;
 pub use vision::{VisionConfig, VisionEncoderConfig, VisionNorm};
 
+use crate::quant::QuantizationConfig;
 use section::Section;
 use serde_json::{Map, Value};
 
@@ -65,6 +66,8 @@ pub struct ModelConfig {
     pub decoder: DecoderConfig,
     /// The vision side.
     pub vision: VisionConfig,
+    /// The schemes of weights stored as integers in groups, if there are such weights.
+    pub quantization: Option<QuantizationConfig>,
 }
 
 impl ModelConfig {
@@ -100,6 +103,7 @@ impl ModelConfig {
             use_thumbnail: root.flag("use_thumbnail", false)?,
             min_dynamic_patch: root.size("min_dynamic_patch", 1, 1..=256)?,
             max_dynamic_patch: root.size("max_dynamic_patch", 6, 1..=256)?,
+            quantization: QuantizationConfig::read(&map)?,
             vision: VisionConfig::read(&vision, family == Family::Modular, select_layer)?,
             decoder,
         };

@@ -15,10 +15,11 @@ use crate::config::{Family, GenerationConfig, ModelConfig};
 use crate::graphs::{self, DecoderOptions, Experts};
 use crate::image::{ImageError, Preprocessed, RgbImage, TileOptions, preprocess};
 use crate::prompt::{Conversation, Prompt, PromptError};
+use crate::quant::Quantization;
 use crate::rope::Rope;
 use crate::tokenizer::Tokenizer;
-use crate::weights::{Origin, check_graph, unused_tensors};
-use monolens_graph::{Graph, GraphError};
+use crate::weights::{Origin, Supply, check_graph, unused_tensors};
+use monolens_graph::{Graph, GraphError, WeightSpec};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -161,7 +162,15 @@ impl Model {
         Origin::of(&self.config, weight)
     }
 
-    /// The type in which a graph's weight is handed out.
+    /// How a graph's weight gets into a backend, with a wish for smaller weights.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] if it is not stored as the configuration says.
+    pub fn supply(&self, weight: &WeightSpec, wish: Option<Quantization>) -> Result<Supply, CheckpointError> {
+        Supply::of(&self.config, weight, wish, &|tensor| self.tensors.info(tensor).cloned())
+    }
+
+    /// The type in which a graph's weight is handed out; none if it is stored as integers in groups.
     pub fn weight_dtype(&self, weight: &str) -> Option<DType> {
         let origin = self.origin(weight);
         let info = self.tensors.info(origin.tensor())?;
@@ -171,10 +180,10 @@ impl Model {
         }
     }
 
-    /// The bytes of a graph's weight, derived ones included; one at a time.
+    /// The bytes of a graph's weight of floats, derived ones included; one at a time.
     ///
     /// # Errors
-    /// [`CheckpointError::MissingTensor`].
+    /// [`CheckpointError::MissingTensor`], also where it is stored as integers in groups.
     pub fn weight(&self, weight: &str) -> Result<Weight<'_>, CheckpointError> {
         let origin = self.origin(weight);
         let bytes = self.tensors.bytes(origin.tensor())?;
@@ -188,10 +197,9 @@ impl Model {
     /// # Errors
     /// [`CheckpointError::NotFinite`] for the first.
     pub fn scan_finite(&self, graph: &Graph) -> Result<(), CheckpointError> {
-        graph
-            .weights
-            .iter()
-            .try_for_each(|weight| self.tensors.scan_finite(self.origin(&weight.name).tensor()))
+        let names = graph.weights.iter().map(|weight| self.origin(&weight.name).tensor());
+        let mut stored = names.filter(|name| self.tensors.info(name).is_some());
+        stored.try_for_each(|name| self.tensors.scan_finite(name))
     }
 
     /// Tiles images as the model asks, within the budget.

@@ -1,6 +1,11 @@
 //! Parameters and memory by part of the model, for people.
 
-use crate::checkpoint::TensorSource;
+use super::{Model, ModelError};
+use crate::checkpoint::CheckpointError;
+use crate::graphs::DecoderOptions;
+use crate::quant::{self, Quantization};
+use crate::weights::unused_tensors;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A part of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,21 +80,47 @@ pub struct PartSize {
     pub part: Part,
     /// Number of parameters.
     pub parameters: u64,
-    /// Bytes as stored.
+    /// Bytes as they are loaded.
     pub bytes: u64,
 }
 
-/// Sums a checkpoint's tensors by part, in the order of [`Part`], empty parts left out.
-pub fn part_sizes(tensors: &dyn TensorSource) -> Vec<PartSize> {
-    let mut sizes = std::collections::BTreeMap::new();
-    for name in tensors.names() {
-        let Some(info) = tensors.info(name) else {
-            continue;
-        };
-        let part = Part::of(name);
+/// Sums a model's weights by part, in the order of [`Part`], empty parts left out: as stored, or with a wish for smaller
+/// weights as they would be loaded. What no graph uses is counted as stored.
+///
+/// # Errors
+/// Weights that are not stored as the configuration says.
+pub fn part_sizes(model: &Model, wish: Option<Quantization>) -> Result<Vec<PartSize>, ModelError> {
+    let graphs = [model.vision_graph(false)?, model.decoder_graph(&DecoderOptions::default())?];
+    let mut sizes = BTreeMap::new();
+    let mut add = |part, parameters, bytes| {
         let size = sizes.entry(part).or_insert(PartSize { part, parameters: 0, bytes: 0 });
-        size.parameters += info.elements();
-        size.bytes += info.bytes();
+        size.parameters += parameters;
+        size.bytes += bytes;
+    };
+    let mut seen = BTreeSet::new();
+    for weight in graphs.iter().flat_map(|graph| &graph.weights) {
+        if !seen.insert(&weight.name) {
+            continue;
+        }
+        let (supply, origin) = (model.supply(weight, wish)?, model.origin(&weight.name));
+        match model.tensors().info(origin.tensor()).filter(|_| supply.is_plain()) {
+            Some(info) => add(Part::of(&weight.name), info.elements(), info.bytes()),
+            None => {
+                let missing = || CheckpointError::MissingTensor {
+                    tensor: weight.name.clone(),
+                    expected: "a shape that memory can hold".into(),
+                };
+                let bytes = supply.format().bytes(&weight.shape).ok_or_else(missing)?;
+                let elements: usize = weight.shape.iter().product();
+                add(Part::of(&weight.name), elements as u64, bytes as u64);
+            }
+        }
     }
-    sizes.into_values().collect()
+    let names = unused_tensors(model.config(), &[&graphs[0], &graphs[1]], model.tensors());
+    for name in names.into_iter().filter(|name| quant::base_of(name).is_none()) {
+        if let Some(info) = model.tensors().info(name) {
+            add(Part::of(name), info.elements(), info.bytes());
+        }
+    }
+    Ok(sizes.into_values().collect())
 }

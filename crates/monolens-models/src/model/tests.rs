@@ -130,7 +130,7 @@ fn random_presets_open_with_the_small_tokenizer() {
 fn parts_add_up_to_the_checkpoint() {
     let model = Model::open(&golden_path("mono-v15")).unwrap();
     let checkpoint = Checkpoint::open(&golden_path("mono-v15")).unwrap();
-    let sizes = part_sizes(model.tensors());
+    let sizes = part_sizes(&model, None).unwrap();
     let total: u64 = sizes.iter().map(|size| size.parameters).sum();
     assert_eq!(total, checkpoint.layout().parameters());
     assert_eq!(sizes.len(), 9);

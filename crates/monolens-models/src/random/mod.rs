@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The small tokenizer of the tests: 512 ids, the official model's chat tokens and tags.
-const TINY_TOKENIZER: &[u8] = include_bytes!("../../assets/tiny-tokenizer.model");
+pub const TINY_TOKENIZER: &[u8] = include_bytes!("../../assets/tiny-tokenizer.model");
 
 /// SplitMix64: a small deterministic generator.
 #[derive(Debug, Clone)]

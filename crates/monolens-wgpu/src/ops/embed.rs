@@ -1,8 +1,7 @@
 use super::Lower;
 use super::lower::NONE;
-use super::position_embed::code;
 use crate::program::{Launch, Launches, Place, threads};
-use crate::weights::CHUNK;
+use crate::weights::{EIGHT, code};
 use monolens_graph::{Axis, BackendError, DType, Node, ops::Embed};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &Embed) -> Result<Launches, BackendError> {
@@ -21,13 +20,27 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &Embed) -> Result<Launc
     for part in &table.parts {
         let places =
             vec![cx.result(node)?, Place::Tables, Place::Buffer(part.buffer.clone()), visual.clone()];
-        parts.push((cx.kernel("embed", &[], places, &[0]), part.first as u32, part.rows as u32));
+        let kernel = cx.kernel("embed", &[], places, &[0]);
+        parts.push((kernel, part.first as u32, part.rows as u32, table.scales(part.rows)));
     }
-    let (width, stride, dtype) = (table.inner, (table.chunks * CHUNK) as u32, code(table.dtype));
+    let (width, stride, dtype) = (table.inner, (table.eights * EIGHT) as u32, code(table.format));
     Ok(Box::new(move |axes, out| {
         let elements = axes.get(Axis::Rows) * width;
-        for &(kernel, first, count) in &parts {
-            let words = [elements as u32, width as u32, stride, dtype, first, count, row_info, visual_rows];
+        for &(kernel, first, count, [group, _, scales, scale_type]) in &parts {
+            let [elements_word, width] = [elements as u32, width as u32];
+            let words = [
+                elements_word,
+                width,
+                stride,
+                dtype,
+                first,
+                count,
+                row_info,
+                visual_rows,
+                group,
+                scales,
+                scale_type,
+            ];
             out.push(Launch::new(kernel, &words, threads(elements)));
         }
     }))

@@ -5,7 +5,7 @@ use monolens_graph::{BackendError, Node, WeightId, ops::GateUp};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &GateUp) -> Result<Launches, BackendError> {
     let weights: Vec<WeightId> = op.gate.iter().chain(op.up.iter()).copied().collect();
-    cx.same_dtype(&weights)?;
+    cx.same_format(&weights)?;
     let text = cx.matrix(node, op.gate.text)?;
     let visual = cx.matrix(node, op.gate.visual.unwrap_or(op.gate.text))?;
     let text_up = cx.matrix(node, op.up.text)?;

@@ -19,7 +19,7 @@ pub(super) fn project(
     result: Place,
 ) -> Result<Launches, BackendError> {
     let weights: Vec<WeightId> = op.weight.iter().filter_map(|e| e.weight()).collect();
-    cx.same_dtype(&weights)?;
+    cx.same_format(&weights)?;
     let Some(&any) = weights.first() else {
         return Err(cx.error(node, "only identities"));
     };

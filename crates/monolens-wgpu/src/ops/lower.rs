@@ -5,7 +5,9 @@ use crate::shaders;
 use crate::states::States;
 use crate::weights::{Matrix, Stored, Weights};
 use monolens_graph::plan::Plan;
-use monolens_graph::{BackendError, DType, Node, Shape, Source, Value, ValueId, WeightId};
+use monolens_graph::{
+    BackendError, Bits, DType, Grouped, Node, Shape, Source, Value, ValueId, WeightFormat, WeightId,
+};
 
 /// In parameters: there is no such vector or table.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -108,20 +110,20 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// Matrices that one kernel reads together must be of one type.
-    pub fn same_dtype(&self, ids: &[WeightId]) -> Result<(), BackendError> {
-        let mut dtypes = Vec::new();
+    /// Matrices that one kernel reads together must be stored alike.
+    pub fn same_format(&self, ids: &[WeightId]) -> Result<(), BackendError> {
+        let mut formats = Vec::new();
         for &id in ids {
             if let Stored::Matrix(m) = &self.weights.find(self.plan.graph.weight(id))?.stored {
-                dtypes.push((id, m.dtype));
+                formats.push((id, m.format));
             }
         }
-        match dtypes.iter().find(|(_, dtype)| *dtype != dtypes[0].1) {
+        match formats.iter().find(|(_, format)| *format != formats[0].1) {
             None => Ok(()),
-            Some((id, dtype)) => Err(BackendError::Weight {
+            Some((id, format)) => Err(BackendError::Weight {
                 name: self.plan.graph.weight(*id).name.clone(),
-                expected: format!("{} like {}", dtypes[0].1, self.plan.graph.weight(dtypes[0].0).name),
-                got: dtype.to_string(),
+                expected: format!("{} like {}", formats[0].1, self.plan.graph.weight(formats[0].0).name),
+                got: format.to_string(),
             }),
         }
     }
@@ -154,11 +156,20 @@ impl<'a> Lower<'a> {
     }
 }
 
-/// The feature that says how a weight or state is stored.
+/// The feature that says how a state is stored.
 pub(crate) fn feature(dtype: DType) -> &'static str {
     match dtype {
         DType::F16 => "f16",
         DType::BF16 => "bf16",
         DType::F32 | DType::U32 => "f32",
+    }
+}
+
+/// The feature that says how a weight is stored.
+pub(crate) fn weight_feature(format: WeightFormat) -> &'static str {
+    match format {
+        WeightFormat::Plain(dtype) => feature(dtype),
+        WeightFormat::Grouped(Grouped { bits: Bits::Eight, .. }) => "q8",
+        WeightFormat::Grouped(Grouped { bits: Bits::Four, .. }) => "q4",
     }
 }

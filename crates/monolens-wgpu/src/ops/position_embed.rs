@@ -1,19 +1,13 @@
 use super::Lower;
 use crate::program::{Launch, Launches, Place, threads};
-use crate::weights::{CHUNK, Matrix};
-use monolens_graph::{BackendError, DType, Node, ops::PositionEmbed};
-
-/// How a shader knows a stored type (`shared/element.wgsl`).
-pub(super) fn code(dtype: DType) -> u32 {
-    match dtype {
-        DType::F32 | DType::U32 => 0,
-        DType::BF16 => 1,
-        DType::F16 => 2,
-    }
-}
+use crate::weights::{EIGHT, Matrix, code};
+use monolens_graph::{BackendError, Node, WeightFormat, ops::PositionEmbed};
 
 fn whole<'m>(cx: &Lower<'_>, node: &Node, matrix: &'m Matrix) -> Result<&'m wgpu::Buffer, BackendError> {
     match &matrix.parts[..] {
+        _ if matches!(matrix.format, WeightFormat::Grouped(_)) => {
+            Err(cx.error(node, "its table must be of floats"))
+        }
         [part] => Ok(&part.buffer),
         _ => Err(cx.error(node, "its table is larger than the device can bind")),
     }
@@ -30,9 +24,9 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &PositionEmbed) -> Resu
     ];
     let kernel = cx.kernel("position_embed", &[], places, &[0]);
     let shape = cx.shape(node.output.unwrap_or(node.inputs[0])).clone();
-    let (width, stride) = (table.inner as u32, (table.chunks * CHUNK) as u32);
+    let (width, stride) = (table.inner as u32, (table.eights * EIGHT) as u32);
     let (dtype, class_dtype, has_class) =
-        (code(table.dtype), code(class.dtype), u32::from(op.class.is_some()));
+        (code(table.format), code(class.format), u32::from(op.class.is_some()));
     Ok(Box::new(move |axes, out| {
         let (elements, sizes) = (shape.elements(axes), shape.sizes(axes));
         let words = [elements as u32, width, sizes[1] as u32, stride, dtype, class_dtype, has_class];

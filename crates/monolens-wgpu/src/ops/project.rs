@@ -1,7 +1,7 @@
 //! What the projections (linear, gate_up, qkv_rope) share: which kernel for how many rows, and its parameters.
 
 use super::Lower;
-use super::lower::{NONE, feature};
+use super::lower::{NONE, weight_feature};
 use crate::program::{GRID, KernelId, Launch, Launches, Place};
 use crate::weights::Matrix;
 use monolens_graph::ops::RmsNorm;
@@ -17,7 +17,7 @@ const LANES_FROM: usize = 1;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Params {
     pub inner: usize,
-    pub chunks: usize,
+    pub eights: usize,
     pub width: usize,
     pub routing: u32,
     pub identity: u32,
@@ -35,7 +35,7 @@ impl Params {
     pub fn new(matrix: &Matrix, width: usize) -> Self {
         Self {
             inner: matrix.inner,
-            chunks: matrix.chunks,
+            eights: matrix.eights,
             width,
             routing: 0,
             identity: 0,
@@ -70,12 +70,12 @@ impl Params {
         Ok(())
     }
 
-    fn words(&self, rows: usize, part: &Part) -> [u32; 23] {
-        let q = self.qkv;
+    fn words(&self, rows: usize, part: &Part) -> [u32; 27] {
+        let (q, s) = (self.qkv, part.scales);
         [
             rows as u32,
             self.inner as u32,
-            self.chunks as u32,
+            self.eights as u32,
             part.rows as u32,
             part.first as u32,
             self.width as u32,
@@ -96,6 +96,10 @@ impl Params {
             q[5],
             q[6],
             u32::from(self.inner.is_multiple_of(4)),
+            s[0],
+            s[1],
+            s[2],
+            s[3],
         ]
     }
 }
@@ -105,6 +109,8 @@ impl Params {
 struct Part {
     first: usize,
     rows: usize,
+    /// As [`Matrix::scales`].
+    scales: [u32; 4],
     single: KernelId,
     several: KernelId,
     many: KernelId,
@@ -139,7 +145,7 @@ pub(super) struct Projection<'a> {
 
 impl Projection<'_> {
     pub fn lower(self, cx: &mut Lower<'_>) -> Launches {
-        let dtype = feature(self.text.dtype);
+        let format = weight_feature(self.text.format);
         let norm = if self.params.norm == NONE { "" } else { "norm" };
         let routed = if self.routed { "routed" } else { "" };
         let mut parts = Vec::new();
@@ -153,10 +159,11 @@ impl Projection<'_> {
             parts.push(Part {
                 first: part.first,
                 rows: part.rows,
-                single: kernel(&["few", "single", norm, dtype]),
-                several: kernel(&["few", "several", norm, dtype]),
-                many: kernel(&["many", routed, dtype]),
-                lanes: kernel(&["lanes", routed, dtype]),
+                scales: self.text.scales(part.rows),
+                single: kernel(&["few", "single", norm, format]),
+                several: kernel(&["few", "several", norm, format]),
+                many: kernel(&["many", routed, format]),
+                lanes: kernel(&["lanes", routed, format]),
             });
         }
         let lanes = cx.lanes;

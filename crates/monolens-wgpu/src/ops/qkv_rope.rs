@@ -6,7 +6,7 @@ use monolens_graph::{BackendError, DType, Expert, Node, Routed, WeightId};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &QkvRope) -> Result<Launches, BackendError> {
     let weights: Vec<WeightId> = op.weight.iter().copied().collect();
-    cx.same_dtype(&weights)?;
+    cx.same_format(&weights)?;
     let text = cx.matrix(node, op.weight.text)?;
     // The fused kernel has the two halves of a head in one buffer, and stores bf16 in pairs.
     if text.parts.len() > 1 || !op.heads.size.is_multiple_of(4) {

@@ -4,6 +4,8 @@ use monolens_graph::Axes;
 
 /// 32-bit words of a launch's parameters.
 pub(crate) const WORDS: usize = (crate::pipelines::PARAMS_BYTES / 4) as usize;
+/// Operations that stand for a workgroup of any kernel.
+const A_WORKGROUP: f64 = 4096.0;
 /// The largest size of a grid in one dimension.
 pub(crate) const GRID: u32 = 65_535;
 
@@ -46,7 +48,7 @@ pub(crate) struct Launch {
     pub kernel: KernelId,
     pub words: [u32; WORDS],
     pub grid: [u32; 3],
-    /// Floating-point operations, roughly: by these a long run is cut into submits.
+    /// Floating-point operations, roughly, of kernels with more than a few an element.
     pub work: f64,
 }
 
@@ -60,6 +62,11 @@ impl Launch {
     pub fn work(mut self, operations: f64) -> Self {
         self.work = operations;
         self
+    }
+
+    /// What it costs: by this a long run is cut into submits.
+    pub fn cost(&self) -> f64 {
+        self.work + self.grid.iter().map(|&n| f64::from(n)).product::<f64>() * A_WORKGROUP
     }
 }
 

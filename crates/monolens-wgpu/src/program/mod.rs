@@ -10,6 +10,7 @@ pub(crate) use run::Resources;
 
 use crate::gpu::Gpu;
 use crate::ops::Lower;
+use crate::pace::Rate;
 use crate::pipelines::Pipelines;
 use crate::states::States;
 use crate::weights::Weights;
@@ -36,6 +37,9 @@ pub(crate) struct Program {
     param_bytes: Vec<u8>,
     launches: Vec<Launch>,
     staging: Option<wgpu::Buffer>,
+    rate: Rate,
+    /// Work of the largest launch of the last run.
+    largest: f64,
 }
 
 impl Program {
@@ -71,11 +75,16 @@ impl Program {
             param_bytes: Vec::new(),
             launches: Vec::new(),
             staging: None,
+            rate: Rate::default(),
+            largest: 0.0,
         })
     }
 
     /// Compiles the kernels that a run at the plan's limits needs.
-    pub fn compile(&mut self, gpu: &Gpu, pipelines: &mut Pipelines) -> Result<(), BackendError> {
+    ///
+    /// # Errors
+    /// What the device's compiler says, in a browser too.
+    pub async fn compile(&mut self, gpu: &Gpu, pipelines: &mut Pipelines) -> Result<(), BackendError> {
         let mut launches = Vec::new();
         for step in &self.steps {
             (step.launches)(&self.plan.limits, &mut launches);
@@ -83,7 +92,11 @@ impl Program {
         for launch in launches {
             let kernel = &mut self.kernels[launch.kernel.0];
             if kernel.pipeline.is_none() {
+                let known = pipelines.len();
                 kernel.pipeline = Some(pipelines.get(gpu, &kernel.shader, &kernel.writes)?);
+                if pipelines.len() > known {
+                    gpu.settle(&kernel.shader).await?;
+                }
             }
         }
         Ok(())
@@ -104,6 +117,11 @@ impl Program {
         let params = self.params.as_ref().map_or(0, |(buffer, _)| buffer.size());
         let staging = self.staging.as_ref().map_or(0, wgpu::Buffer::size);
         self.arena.buffer.size() + params + staging
+    }
+
+    /// Seconds that the longest launch of the last run held the device, once that can be told.
+    pub fn longest(&self) -> Option<f64> {
+        self.rate.seconds(self.largest)
     }
 
     /// Where a value is kept.

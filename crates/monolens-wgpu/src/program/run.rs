@@ -2,15 +2,13 @@
 
 use super::{Place, Pool, Program};
 use crate::gpu::{ALIGNMENT, Gpu};
+use crate::pace::Pace;
 use crate::pipelines::Pipelines;
 use crate::states::States;
 use crate::weights::Weights;
 use monolens_graph::backend::{HostTensor, Job, Outputs};
 use monolens_graph::{BackendError, Source, check};
 use std::num::NonZeroU64;
-
-/// Operations after which a run is submitted and goes on in the next command buffer, so that none takes a second.
-const WORK_A_SUBMIT: f64 = 4e10;
 
 /// What programs share.
 pub(crate) struct Resources<'r> {
@@ -19,6 +17,7 @@ pub(crate) struct Resources<'r> {
     pub weights: &'r Weights,
     pub states: &'r States,
     pub pool: &'r Pool,
+    pub pace: &'r mut Pace,
     /// Grows when a state or the vectors get another buffer.
     pub generation: u64,
 }
@@ -44,7 +43,7 @@ impl Program {
         self.launches.retain(|l| !l.grid.contains(&0));
         self.write_params(with)?;
         self.bind(with)?;
-        self.submit(with.gpu);
+        self.submit(with).await;
         with.gpu.check("a run", 0)?;
         self.read(job, with).await
     }
@@ -116,18 +115,20 @@ impl Program {
         })
     }
 
-    fn submit(&self, gpu: &Gpu) {
+    async fn submit(&mut self, with: &mut Resources<'_>) {
+        self.largest = self.launches.iter().map(super::Launch::cost).fold(0.0, f64::max);
         let Some((_, params)) = &self.params else { return };
+        let gpu = with.gpu;
         let mut first = 0;
         while first < self.launches.len() {
-            let mut work = 0.0;
-            let rest = &self.launches[first..];
-            let fits = |launch: &&super::Launch| {
-                let fits = work == 0.0 || work + launch.work <= WORK_A_SUBMIT;
-                work += launch.work;
-                fits
-            };
-            let count = rest.iter().take_while(fits).count().max(1);
+            let (rest, budget) = (&self.launches[first..], self.rate.budget());
+            let (mut work, mut count) = (0.0, 0);
+            while let Some(launch) = rest.get(count)
+                && (count == 0 || work + launch.cost() <= budget)
+            {
+                work += launch.cost();
+                count += 1;
+            }
             let mut encoder = gpu.device.create_command_encoder(&Default::default());
             let mut pass = encoder.begin_compute_pass(&Default::default());
             let mut last = None;
@@ -144,7 +145,7 @@ impl Program {
                 pass.dispatch_workgroups(x, y, z);
             }
             drop(pass);
-            gpu.queue.submit([encoder.finish()]);
+            with.pace.submit(gpu, encoder.finish(), work, &self.rate).await;
             first += count;
         }
     }

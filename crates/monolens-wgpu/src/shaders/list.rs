@@ -1,7 +1,7 @@
 // Every shader and its permutations: the file in `shaders/`, then groups of features of which each permutation takes one.
 // Shared with the build script. An empty name is the absence of a feature; each file also has a feature of its own name.
 
-const MATRIX: &[&str] = &["f32", "bf16", "f16"];
+const MATRIX: &[&str] = &["f32", "bf16", "f16", "q8", "q4"];
 const KV: &[&str] = &["f32", "bf16"];
 const ROUTED: &[&str] = &["", "routed"];
 const NORM: &[&str] = &["", "norm"];

@@ -35,7 +35,7 @@ pub fn random(n: usize, seed: u64) -> Vec<f32> {
 /// Loads a weight of the graph as f32.
 pub fn load(backend: &mut WgpuBackend, graph: &Graph, name: &str, elements: &[f32]) {
     let spec = graph.weights.iter().find(|w| w.name == name).expect("a weight of this name");
-    backend.begin_weight(spec, DType::F32).unwrap();
+    backend.begin_weight(spec, DType::F32.into()).unwrap();
     let bytes: &[u8] = bytemuck::cast_slice(elements);
     bytes.chunks(1001).for_each(|piece| backend.write_weight(piece).unwrap());
     backend.end_weight().unwrap();

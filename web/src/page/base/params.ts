@@ -5,9 +5,10 @@ export const BUNDLED = 'models/mono-tiny/';
 export const SELF_TEST = 'selftest/';
 export const EXAMPLES = 'examples/';
 
-/** What the page's own URL may say, for tests and for the curious: `?backend=cpu&tier=baseline&software=1&model=URL`. */
+/** What the page's own URL may say, for tests and for the curious; `README.md` has the list. */
 export interface Params {
   model: string | undefined;
+  selfTest: boolean;
   options: Pick<MonolensOptions, 'backend' | 'tier' | 'allowSoftware' | 'context'>;
 }
 
@@ -18,6 +19,7 @@ export function params(search: string): Params {
   const context = Number(query.get('context') ?? Number.NaN);
   return {
     model: query.get('model') ?? undefined,
+    selfTest: query.get('selftest') !== '0',
     options: {
       ...(isBackend(backend) ? { backend } : {}),
       ...(tier ? { tier } : {}),

@@ -1,6 +1,6 @@
 import { h } from '../base/dom';
 import type { Explanation } from '../base/explain';
-import { integer, perSecond, seconds } from '../base/format';
+import { integer, perSecond, plural, seconds } from '../base/format';
 import { iconButton, textButton } from '../base/icons';
 import { boxesView } from '../inspector/boxes';
 import type { AnswerTurn, Question } from './conversation';
@@ -11,6 +11,9 @@ import { pictureView } from './picture-view';
 export interface TurnActions {
   retry(answer: AnswerTurn): void;
   edit(question: Question, text: string): void;
+  /** Tiles a picture with which a retry may fit into memory; `undefined` where there are no fewer. */
+  fewerTiles(): number | undefined;
+  retryWith(answer: AnswerTurn, maxTiles: number): void;
   inspect(answer: AnswerTurn): void;
   copy(text: string): void;
   /** The picture that an answer's boxes belong to. */
@@ -111,8 +114,16 @@ export class AnswerView {
   #ending(): Node[] {
     const { error, reason, stats, text } = this.answer;
     const nodes: Node[] = [];
-    if (error) nodes.push(errorView(error));
-    else if (text === '') nodes.push(h('p', { class: 'hint', text: 'No answer.' }));
+    if (error) {
+      const box = errorView(error);
+      const tiles = error.code === 'out-of-memory' ? this.actions.fewerTiles() : undefined;
+      if (tiles !== undefined) {
+        const label = `Retry with at most ${plural(tiles, 'tile')} a picture`;
+        const retry = () => this.actions.retryWith(this.answer, tiles);
+        box.append(h('div', { class: 'row' }, textButton('retry', label, retry)));
+      }
+      nodes.push(box);
+    } else if (text === '') nodes.push(h('p', { class: 'hint', text: 'No answer.' }));
     if (stats) {
       const rate = stats.decodeSeconds > 0 ? `${perSecond(stats.generatedTokens / stats.decodeSeconds)} tokens/s` : '';
       const reused = stats.reusedTokens > 0 ? `${integer(stats.reusedTokens)} tokens reused` : '';

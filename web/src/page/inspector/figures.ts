@@ -41,8 +41,8 @@ export function figures({ info, stats, answer, selfTest }: Facts): HTMLElement {
     rows.push(
       ['Kernel launches', launches.join(', ') || '-'],
       ['Runs on', info.device.name],
-      ['Tier', info.device.tier],
       ['', info.device.reason],
+      ['Tier', info.device.tier],
       ['Model', `${parameters(info.parameters)} parameters, ${plural(info.layers, 'layer')}`],
       ['Context', plural(info.context, 'token')],
     );

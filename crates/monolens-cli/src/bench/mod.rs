@@ -1,0 +1,7 @@
+//! What the benchmarks share: repetition, the work that a step is, the limits of the device, tables.
+
+pub mod limits;
+pub mod quality;
+pub mod table;
+pub mod timing;
+pub mod work;

@@ -1,0 +1,42 @@
+//! `monolens bench`: how fast, beside what the device can do; and what smaller weights cost.
+
+mod mmoe;
+mod quality;
+mod speed;
+
+use crate::exit::Outcome;
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+/// Options of `monolens bench`.
+#[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct BenchArgs {
+    /// What to measure instead of prompts and answers
+    #[command(subcommand)]
+    pub what: Option<What>,
+    /// Prompts and answers.
+    #[command(flatten)]
+    pub speed: speed::SpeedArgs,
+}
+
+/// What can be measured beside speed.
+#[derive(Clone, Debug, Subcommand)]
+pub enum What {
+    /// What weights in 8 or 4 bits cost: agreement with the weights as stored, perplexity
+    Quality(quality::QualityArgs),
+    /// The routed feed-forward network against computing both experts and against gathering rows
+    Mmoe(mmoe::MmoeArgs),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// For bad input, a device that is not there, a model that cannot run.
+pub fn run(args: &BenchArgs, quiet: bool) -> Result<Outcome> {
+    match &args.what {
+        None => speed::run(&args.speed, quiet),
+        Some(What::Quality(args)) => quality::run(args, quiet),
+        Some(What::Mmoe(args)) => mmoe::run(args, quiet),
+    }
+}

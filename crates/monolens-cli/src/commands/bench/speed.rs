@@ -1,0 +1,311 @@
+//! `monolens bench`: prompts (pp), answers (tg) and the time to the first token of an image (ttft).
+
+use crate::args::{DeviceArgs, WeightArgs};
+use crate::bench::limits::Limits;
+use crate::bench::table::{Format, Table, number};
+use crate::bench::timing::Timing;
+use crate::bench::work::Work;
+use crate::bundled;
+use crate::exit::Outcome;
+use crate::photos::Photo;
+use crate::session::{self, device_line};
+use crate::source::{ModelSource, RandomArgs};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use monolens_engine::{
+    Chat, Engine, EngineOptions, Event, Image, Prompt, RequestId, Settings, TileOptions, open_backend,
+};
+use monolens_graph::DType;
+use monolens_models::random::SplitMix;
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Options of `monolens bench` without a command.
+#[derive(Args, Clone, Debug)]
+pub struct SpeedArgs {
+    /// A model folder or .safetensors file (default: the bundled checkpoint)
+    pub model: Option<PathBuf>,
+    /// Random weights in place of a checkpoint.
+    #[command(flatten)]
+    pub random: RandomArgs,
+    /// How weights are stored.
+    #[command(flatten)]
+    pub weights: WeightArgs,
+    /// Tokens of prompts to read
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "512")]
+    pub pp: Vec<usize>,
+    /// Tokens of answers to make
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "64")]
+    pub tg: Vec<usize>,
+    /// Tokens that are there before them
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "0")]
+    pub depth: Vec<usize>,
+    /// Answers made at once
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "1")]
+    pub batch: Vec<usize>,
+    /// Most tiles of the image and tokens of the text for the time to the first token, e.g. 6:64
+    #[arg(long, value_name = "TILES:TEXT", value_delimiter = ',', value_parser = pair)]
+    pub ttft: Vec<(usize, usize)>,
+    /// Measurements of each, after one that does not count
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub repeat: u16,
+    /// How the table is written
+    #[arg(long, value_enum, default_value = "md")]
+    pub format: Format,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+fn pair(text: &str) -> Result<(usize, usize), String> {
+    let numbers = text.split_once(':').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    numbers
+        .filter(|&(tiles, _)| tiles > 0)
+        .ok_or_else(|| "expected TILES:TEXT, two whole numbers, 6:64 say".into())
+}
+
+const COLUMNS: [&str; 11] = [
+    "test",
+    "backend",
+    "tier",
+    "weights",
+    "t/s",
+    "s",
+    "spread",
+    "GB/s",
+    "of stream",
+    "GFLOP/s",
+    "of product",
+];
+
+/// Everything that a measurement needs.
+struct Bench {
+    engine: Engine,
+    work: Work,
+    limits: Limits,
+    repeat: usize,
+    weights: String,
+    table: Table,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// For bad input, a device that is not there, a model that cannot run.
+pub fn run(args: &SpeedArgs, quiet: bool) -> Result<Outcome> {
+    let source = ModelSource::of(&args.random, args.model.as_ref())?;
+    let model = source.open()?;
+    let repeat = usize::from(args.repeat);
+    let limits = {
+        let mut opened = pollster::block_on(open_backend(&args.device.choice()))?;
+        Limits::measure(&mut *opened.backend, repeat)?
+    };
+    let longest = |counts: &[usize]| counts.iter().copied().max().unwrap_or(0);
+    let visual = model.config().num_image_token();
+    let image_tokens =
+        args.ttft.iter().map(|&(tiles, text)| (tiles + 1) * visual + text + 128).max().unwrap_or(0);
+    let context = (longest(&args.depth) + longest(&args.pp).max(longest(&args.tg)) + 64).max(image_tokens);
+    let batch = longest(&args.batch).max(1);
+    let options = EngineOptions {
+        context: Some(context),
+        kv_tokens: Some(context * batch),
+        sequences: batch,
+        ..args.weights.options()
+    };
+    let session = session::load(std::sync::Arc::clone(&model), &args.device, options, quiet)?;
+    let opened = pollster::block_on(open_backend(&args.device.choice()))?;
+    let kv = if args.device.exact { DType::F32 } else { opened.backend.capabilities().kv_dtype };
+    let work = Work::of(&model, args.weights.weights, opened.backend.capabilities(), kv)?;
+    drop(opened);
+    let weights = args.weights.weights.map_or("as stored".to_owned(), |wish| wish.to_string());
+    let mut bench =
+        Bench { engine: session.engine, work, limits, repeat, weights, table: Table::new(&COLUMNS) };
+    if !quiet {
+        let (memory, limits) = (bench.engine.memory().device, &bench.limits);
+        eprintln!("{} on {}", source.name(), device_line(bench.engine.device()));
+        eprintln!(
+            "limits in this run: stream {:.1} GB/s, product {:.1} GFLOP/s; on the device: weights {:.3} GB, \
+             states {:.3} GB, activations {:.3} GB; loaded in {:.1} s",
+            limits.stream / 1e9,
+            limits.product / 1e9,
+            memory.weights as f64 / 1e9,
+            memory.states as f64 / 1e9,
+            memory.activations as f64 / 1e9,
+            session.load_seconds,
+        );
+    }
+    for &depth in &args.depth {
+        for &rows in &args.pp {
+            bench.prompt(rows, depth)?;
+        }
+        for &batch in &args.batch {
+            for &tokens in &args.tg {
+                bench.answer(tokens, depth, batch)?;
+            }
+        }
+    }
+    for &(tiles, text) in &args.ttft {
+        bench.first_token(tiles, text)?;
+    }
+    io::stdout().lock().write_all(bench.table.show(args.format).as_bytes())?;
+    Ok(Outcome::Fine)
+}
+
+impl Bench {
+    /// Ids that are neither image placeholders nor ends; each seed gives others.
+    fn ids(&self, count: usize, seed: u64) -> Vec<u32> {
+        let mut rng = SplitMix::new(seed);
+        // The special tokens are the last of a vocabulary, the bytes its first.
+        let most = self.engine.model().tokenizer().vocab_size().saturating_sub(64).max(260);
+        (0..count).map(|_| 259 + rng.below(most - 259) as u32).collect()
+    }
+
+    /// Lets all requests come to their ends; gives the seconds of the steps in which every one of them made a token.
+    fn finish(&mut self, ids: &[RequestId]) -> Result<(f64, usize)> {
+        let (mut seconds, mut tokens) = (0.0, 0);
+        while self.engine.is_busy() {
+            let start = Instant::now();
+            let events = pollster::block_on(self.engine.step())?;
+            let took = start.elapsed().as_secs_f64();
+            let mut made = 0;
+            let mut reads = false;
+            for (_, event) in events {
+                match event? {
+                    Event::Token { .. } => made += 1,
+                    Event::Prefill { .. } => reads = true,
+                    Event::Started { .. } | Event::Finished { .. } => {}
+                }
+            }
+            if made == ids.len() && !reads {
+                (seconds, tokens) = (seconds + took, tokens + made);
+            }
+        }
+        Ok((seconds, tokens))
+    }
+
+    fn settings(tokens: usize) -> Settings {
+        Settings { use_model_stop_ids: false, ..Settings::greedy(tokens) }
+    }
+
+    /// Reads a prompt and makes one token; seconds from the request to it.
+    fn read(&mut self, prompt: Prompt) -> Result<f64> {
+        let start = Instant::now();
+        let id = self.engine.submit(prompt, Self::settings(1))?;
+        self.finish(&[id])?;
+        Ok(start.elapsed().as_secs_f64())
+    }
+
+    fn prompt(&mut self, rows: usize, depth: usize) -> Result<()> {
+        if rows == 0 {
+            return Ok(());
+        }
+        let before = self.ids(depth, 1);
+        let mut seed = 2;
+        let timing = Timing::measure(self.repeat, || {
+            self.engine.clear_prefix_cache();
+            if depth > 0 {
+                self.read(Prompt { ids: before.clone(), images: Vec::new() })?;
+            }
+            seed += 1;
+            let ids = [&before[..], &self.ids(rows, seed)[..]].concat();
+            self.read(Prompt { ids, images: Vec::new() })
+        })?;
+        let flops = self.work.prompt_flops(rows, depth);
+        self.row(&format!("pp {rows}{}", at(depth)), rows as f64, &timing, None, Some(flops));
+        Ok(())
+    }
+
+    fn answer(&mut self, tokens: usize, depth: usize, batch: usize) -> Result<()> {
+        if tokens == 0 {
+            return Ok(());
+        }
+        let before = self.ids(depth.max(1), 1);
+        let timing: Timing = Timing::measure(self.repeat, || {
+            let prompt = Prompt { ids: before.clone(), images: Vec::new() };
+            let ids = (0..batch)
+                .map(|_| self.engine.submit(prompt.clone(), Self::settings(tokens + 1)))
+                .collect::<Result<Vec<_>, _>>()?;
+            let (seconds, made) = self.finish(&ids)?;
+            if made == 0 {
+                bail!("no step in which all {batch} answers went on; fewer at once, or more tokens");
+            }
+            Ok(seconds / (made / batch) as f64)
+        })?;
+        let depth_seen = depth + tokens / 2;
+        let (bytes, flops) =
+            (self.work.token_bytes(batch, depth_seen), self.work.token_flops(batch, depth_seen));
+        let batched = if batch > 1 { format!(" x {batch}") } else { String::new() };
+        self.row(
+            &format!("tg {tokens}{batched}{}", at(depth)),
+            batch as f64,
+            &timing,
+            Some(bytes),
+            Some(flops),
+        );
+        Ok(())
+    }
+
+    fn first_token(&mut self, tiles: usize, text: usize) -> Result<()> {
+        let example = bundled::example()?;
+        let photo = Photo::decode(example.name, example.bytes)?;
+        let options = TileOptions { max_tiles: Some(tiles), budget: None };
+        let (images, _) = crate::photos::tile(self.engine.model(), &[photo], &options)?;
+        let made: usize = images.iter().map(|i: &Image| i.tiles().count()).sum();
+        let mut chat = Chat::new();
+        chat.ask("?", images);
+        let mut prompt = self.engine.prompt(&chat).context("the prompt of an image")?;
+        prompt.ids.extend(self.ids(text, 5));
+        let visual = made * self.engine.model().config().num_image_token();
+        let rows = prompt.ids.len();
+        let timing = Timing::measure(self.repeat, || {
+            self.engine.clear_prefix_cache();
+            self.read(prompt.clone())
+        })?;
+        let name = format!("ttft, {made} tiles ({visual} visual of {rows} tokens)");
+        let flops = self.work.prompt_flops(rows, 0);
+        self.row(&name, rows as f64, &timing, None, Some(flops));
+        Ok(())
+    }
+
+    fn row(&mut self, name: &str, tokens: f64, timing: &Timing, bytes: Option<f64>, flops: Option<f64>) {
+        let device = self.engine.device();
+        let seconds = timing.median;
+        let rate = |amount: Option<f64>| amount.map_or(Value::Null, |a| number(a / seconds / 1e9));
+        let share = |amount: Option<f64>, limit: f64| {
+            amount.map_or(Value::Null, |a| json!(format!("{:.0} %", a / seconds / limit * 100.0)))
+        };
+        let row = vec![
+            json!(name),
+            json!(device.kind.to_string()),
+            json!(device.tier),
+            json!(self.weights),
+            number(tokens / seconds),
+            number(seconds),
+            json!(timing.spread_text()),
+            rate(bytes),
+            share(bytes, self.limits.stream),
+            rate(flops),
+            share(flops, self.limits.product),
+        ];
+        self.table.row(row);
+    }
+}
+
+fn at(depth: usize) -> String {
+    if depth == 0 { String::new() } else { format!(" @ {depth}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_and_text_are_two_numbers() {
+        assert_eq!(pair("6:64"), Ok((6, 64)));
+        for bad in ["6", "a:1", "0:5", "1:2:3"] {
+            assert!(pair(bad).is_err(), "{bad}");
+        }
+    }
+}
