@@ -193,6 +193,7 @@ impl Loader<'_, '_> {
     }
 
     /// Reads a tensor, checks it if so wanted, and hands it to `take` in pieces; waits for the device now and then.
+    #[expect(clippy::type_complexity, reason = "a name for the callback would hide what it gets")]
     async fn pass_on(
         &mut self,
         backend: &mut dyn Backend,
