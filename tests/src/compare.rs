@@ -11,6 +11,8 @@ pub mod limit {
     pub const SOFTMAX: f64 = 1e-6;
     /// f32 matmul and attention.
     pub const MATMUL: f64 = 1e-6;
+    /// Products and attention of activations rounded to bf16.
+    pub const BF16_MATMUL: f64 = 5e-4;
     /// Keys and values kept in bf16.
     pub const BF16_STORED: f64 = 5e-4;
     /// Ids, tables.

@@ -6,8 +6,11 @@
 pub mod case;
 pub mod cases;
 pub mod compare;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod cuda;
 pub mod parity;
 pub mod run;
 
 pub use monolens_graph::plan::Fusions;
+#[cfg(feature = "wgpu")]
 pub use monolens_wgpu::Tier;

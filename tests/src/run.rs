@@ -6,6 +6,9 @@ use monolens_graph::plan::{Capabilities, Fusions, Plan};
 use monolens_graph::{Axes, Axis, Backend, BackendError, DType};
 use std::collections::BTreeMap;
 
+/// Cases an operator, unless a runner says another number.
+const CASES: usize = 64;
+
 /// Runs per case; all must agree to the bit with one another.
 const REPEATS: usize = 3;
 
@@ -13,6 +16,7 @@ const REPEATS: usize = 3;
 pub struct Runner {
     backend: Box<dyn Backend>,
     fusions: Fusions,
+    cases: usize,
 }
 
 /// Outputs and, after the run, states of a case.
@@ -21,7 +25,19 @@ pub type Results = BTreeMap<String, HostTensor>;
 impl Runner {
     /// Cases are planned with these fusions where the backend has them.
     pub fn new(backend: Box<dyn Backend>, fusions: Fusions) -> Self {
-        Self { backend, fusions }
+        Self { backend, fusions, cases: CASES }
+    }
+
+    /// The same with fewer cases an operator, for a slow backend.
+    #[must_use]
+    pub fn with_cases(self, cases: usize) -> Self {
+        Self { cases, ..self }
+    }
+
+    /// Cases an operator; `MONOLENS_CASES` makes them fewer for a quick look.
+    pub fn cases(&self) -> usize {
+        let asked = std::env::var("MONOLENS_CASES").ok().and_then(|n| n.parse().ok());
+        asked.map_or(self.cases, |n: usize| n.min(self.cases))
     }
 
     /// The backend's device and tier, for messages.

@@ -2,6 +2,8 @@
 //! format and lints and runs every test.
 
 mod browser;
+mod bundle;
+mod nvrtc;
 mod test;
 mod vulkan;
 mod web;
@@ -24,6 +26,10 @@ enum Task {
     Test(test::Options),
     /// Only look for a Vulkan device for the GPU tests, and install Mesa's software one where that is possible
     Vulkan,
+    /// Only fetch the CUDA compiler (NVRTC) for the test that compiles every CUDA kernel
+    Nvrtc,
+    /// Build what cuda/gpu-check needs on a machine with a GPU and no Rust
+    GpuBundle,
     /// Build the engine as a WebAssembly module into web/src/wasm, and do web-assets
     Wasm(web::ModuleOptions),
     /// Copy model, examples and self-test into web/public
@@ -37,6 +43,8 @@ enum Task {
 fn main() -> Result<()> {
     match Arguments::parse().task {
         Task::Test(options) => test::run_all(&options),
+        Task::GpuBundle => bundle::build(),
+        Task::Nvrtc => nvrtc::ensure().map(|found| println!("NVRTC: {}", found.display())),
         Task::Vulkan => vulkan::ensure().map(|found| println!("Vulkan device: {found}")),
         Task::Wasm(options) => web::build_module(&options),
         Task::WebAssets => web::prepare_assets(),

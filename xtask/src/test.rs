@@ -1,6 +1,6 @@
 //! `cargo xtask test`.
 
-use crate::{run, vulkan};
+use crate::{nvrtc, run, vulkan};
 use anyhow::Result;
 use std::process::Command;
 
@@ -10,6 +10,10 @@ pub struct Options {
     /// Fail where no Vulkan device can be had, instead of skipping the GPU tests visibly
     #[arg(long)]
     require_wgpu: bool,
+    /// Fail where the CUDA kernels cannot be compiled (NVRTC from a Python wheel) or run on the CPU (a C++ compiler), instead
+    /// of skipping those tests visibly. A GPU is not required
+    #[arg(long)]
+    require_cuda: bool,
     /// Only tests whose name contains this; skips format and lints
     filter: Option<String>,
 }
@@ -24,6 +28,12 @@ pub fn run_all(options: &Options) -> Result<()> {
         Err(error) if options.require_wgpu => return Err(error),
         Err(error) => println!("GPU tests will be SKIPPED: {error}"),
     }
+    let nvrtc = nvrtc::ensure();
+    match &nvrtc {
+        Ok(folder) => println!("CUDA kernels: compiled by NVRTC in {}", folder.display()),
+        Err(error) if options.require_cuda => anyhow::bail!("CUDA kernels cannot be compiled: {error:#}"),
+        Err(error) => println!("CUDA kernels will not be compiled, SKIPPED: {error:#}"),
+    }
     if options.filter.is_none() {
         run(&mut cargo(&["fmt", "--all", "--check"]))?;
         run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
@@ -32,6 +42,12 @@ pub fn run_all(options: &Options) -> Result<()> {
     let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
     if options.require_wgpu {
         tests.env("MONOLENS_REQUIRE_WGPU", "1");
+    }
+    if let Ok(folder) = nvrtc {
+        tests.env("MONOLENS_NVRTC", folder);
+    }
+    if options.require_cuda {
+        tests.env("MONOLENS_REQUIRE_NVRTC", "1").env("MONOLENS_REQUIRE_CUDA_SHIM", "1");
     }
     run(tests.arg("--").args(&options.filter))
 }

@@ -65,6 +65,8 @@ pub enum BackendArg {
     Cpu,
     /// WGSL on Vulkan, Metal or DirectX 12
     Wgpu,
+    /// CUDA on an NVIDIA GPU
+    Cuda,
 }
 
 /// Where to compute.
@@ -164,6 +166,7 @@ impl DeviceArgs {
                 BackendArg::Auto => BackendName::Auto,
                 BackendArg::Cpu => BackendName::Cpu,
                 BackendArg::Wgpu => BackendName::Wgpu,
+                BackendArg::Cuda => BackendName::Cuda,
             },
             device: self.device.clone(),
             tier: self.tier.clone(),

@@ -7,6 +7,9 @@ use std::str::FromStr;
 #[cfg(feature = "wgpu")]
 pub use monolens_wgpu::{AdapterReport, adapters};
 
+#[cfg(feature = "cuda")]
+pub use monolens_cuda::driver::{Report as CudaReport, report as cuda_report};
+
 /// The backend asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum BackendName {
@@ -17,6 +20,13 @@ pub enum BackendName {
     Cpu,
     /// WGSL on a GPU; a software device only if `device` names it.
     Wgpu,
+    /// CUDA on an NVIDIA GPU.
+    Cuda,
+}
+
+impl BackendName {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Cpu, Self::Wgpu, Self::Cuda];
 }
 
 impl fmt::Display for BackendName {
@@ -25,6 +35,7 @@ impl fmt::Display for BackendName {
             Self::Auto => "auto",
             Self::Cpu => "cpu",
             Self::Wgpu => "wgpu",
+            Self::Cuda => "cuda",
         })
     }
 }
@@ -33,17 +44,17 @@ impl FromStr for BackendName {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        [Self::Auto, Self::Cpu, Self::Wgpu]
+        Self::ALL
             .into_iter()
             .find(|known| known.to_string() == name)
-            .ok_or_else(|| format!("backend: expected auto, cpu or wgpu, got {name}"))
+            .ok_or_else(|| format!("backend: expected auto, cpu, wgpu or cuda, got {name}"))
     }
 }
 
-/// How the CPU multiplies.
+/// How the CPU and CUDA multiply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CpuArithmetic {
-    /// As fast as the instruction set allows.
+    /// As fast as the instruction set or the tensor cores allow.
     #[default]
     Fast,
     /// f32 activations throughout: the reference.
@@ -55,7 +66,7 @@ pub enum CpuArithmetic {
 pub struct BackendChoice {
     /// The backend.
     pub backend: BackendName,
-    /// Part of an adapter's name, or its number in the list of adapters (wgpu). A software device must be asked for.
+    /// Part of a device's name, or its number in its backend's list (wgpu, CUDA). A software device must be asked for.
     pub device: Option<String>,
     /// Capability tier (wgpu), at most that of the device.
     pub tier: Option<String>,
@@ -63,7 +74,7 @@ pub struct BackendChoice {
     pub allow_software: bool,
     /// Threads (CPU); one a core if none.
     pub threads: Option<usize>,
-    /// Arithmetic (CPU).
+    /// Arithmetic (CPU, CUDA).
     pub arithmetic: CpuArithmetic,
 }
 
@@ -95,20 +106,64 @@ impl fmt::Debug for Opened {
 /// # Errors
 /// [`BackendError::Unavailable`] with what would help, when what was asked for is not on this machine.
 pub async fn open_backend(choice: &BackendChoice) -> Result<Opened, BackendError> {
-    let asks_for_gpu = choice.device.is_some() || choice.tier.is_some();
     match choice.backend {
         BackendName::Cpu if choice.device.is_some() => Err(unavailable(
             "a device of the CPU backend",
-            "there is only the CPU; --device is for wgpu".into(),
+            "there is only the CPU; --device is for wgpu and cuda".into(),
         )),
         BackendName::Cpu => open_cpu(choice, "The CPU was asked for.".into()),
+        BackendName::Cuda if choice.tier.is_some() => {
+            Err(unavailable("a tier of the CUDA backend", "--tier is for wgpu".into()))
+        }
+        BackendName::Cuda => open_cuda(choice),
         BackendName::Wgpu => open_wgpu(choice).await,
-        BackendName::Auto if asks_for_gpu => open_wgpu(choice).await,
-        BackendName::Auto => match open_wgpu(choice).await {
-            Ok(opened) => Ok(opened),
-            Err(error) => open_cpu(choice, format!("The CPU, because {error}.")),
-        },
+        BackendName::Auto => open_best(choice).await,
     }
+}
+
+/// CUDA where it works, else another GPU, else the CPU if no GPU was asked for.
+async fn open_best(choice: &BackendChoice) -> Result<Opened, BackendError> {
+    let mut why_not_cuda = String::new();
+    if choice.tier.is_none() {
+        match open_cuda(choice) {
+            Ok(opened) => return Ok(opened),
+            Err(error) if has_cuda_driver() => why_not_cuda = format!(" CUDA is not used: {error}."),
+            Err(_) => {}
+        }
+    }
+    match open_wgpu(choice).await {
+        Ok(opened) => Ok(Opened { reason: opened.reason + &why_not_cuda, ..opened }),
+        Err(error) if choice.device.is_some() || choice.tier.is_some() => Err(error),
+        Err(error) => open_cpu(choice, format!("The CPU, because {error}.{why_not_cuda}")),
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn open_cuda(choice: &BackendChoice) -> Result<Opened, BackendError> {
+    use monolens_cuda::{Arithmetic, CudaBackend, CudaOptions};
+    let arithmetic = match choice.arithmetic {
+        CpuArithmetic::Fast => Arithmetic::Fast,
+        CpuArithmetic::Exact => Arithmetic::Exact,
+    };
+    let options = CudaOptions { device: choice.device.clone(), arithmetic, ..CudaOptions::default() };
+    let backend = CudaBackend::open(&options)?;
+    let reason = format!("{} is an NVIDIA GPU that CUDA can use.", backend.device().name);
+    Ok(Opened { backend: Box::new(backend), reason })
+}
+
+#[cfg(feature = "cuda")]
+fn has_cuda_driver() -> bool {
+    cuda_report().driver.is_some()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(_: &BackendChoice) -> Result<Opened, BackendError> {
+    Err(unavailable("CUDA", "this build is without it".into()))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn has_cuda_driver() -> bool {
+    false
 }
 
 #[cfg(feature = "cpu")]
@@ -165,10 +220,10 @@ mod tests {
 
     #[test]
     fn backends_are_found_by_name() {
-        for name in [BackendName::Auto, BackendName::Cpu, BackendName::Wgpu] {
+        for name in BackendName::ALL {
             assert_eq!(name.to_string().parse(), Ok(name));
         }
-        assert!("cuda9".parse::<BackendName>().unwrap_err().contains("auto, cpu or wgpu"));
+        assert!("cuda9".parse::<BackendName>().unwrap_err().contains("auto, cpu, wgpu or cuda"));
     }
 
     #[cfg(feature = "cpu")]
@@ -185,6 +240,17 @@ mod tests {
     fn a_device_that_is_not_there_is_no_reason_to_take_another() {
         let choice = BackendChoice { device: Some("no such device".into()), ..BackendChoice::default() };
         assert!(matches!(pollster::block_on(open_backend(&choice)), Err(BackendError::Unavailable { .. })));
+    }
+
+    #[test]
+    fn cuda_is_opened_or_says_what_is_missing() {
+        let choice = BackendChoice { backend: BackendName::Cuda, ..BackendChoice::default() };
+        match pollster::block_on(open_backend(&choice)) {
+            Ok(opened) => assert!(opened.backend.device().is_gpu),
+            Err(error) => assert!(error.to_string().contains("CUDA"), "{error}"),
+        }
+        let with_tier = BackendChoice { tier: Some("half".into()), ..choice };
+        assert!(pollster::block_on(open_backend(&with_tier)).is_err());
     }
 
     #[cfg(feature = "wgpu")]

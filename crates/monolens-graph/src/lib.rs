@@ -35,6 +35,7 @@
 
 pub mod backend;
 pub mod batch;
+pub mod check;
 mod dtype;
 mod error;
 mod format;

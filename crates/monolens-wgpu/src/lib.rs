@@ -22,7 +22,6 @@
 
 mod adapters;
 mod backend;
-mod check;
 mod gpu;
 mod ops;
 mod pace;

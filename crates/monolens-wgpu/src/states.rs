@@ -2,6 +2,7 @@
 
 use crate::gpu::Gpu;
 use monolens_graph::backend::HostTensor;
+use monolens_graph::check::StateTable;
 use monolens_graph::{BackendError, DType};
 use std::collections::BTreeMap;
 
@@ -24,6 +25,12 @@ impl State {
 #[derive(Debug, Default)]
 pub(crate) struct States {
     by_name: BTreeMap<String, State>,
+}
+
+impl StateTable for States {
+    fn state(&self, name: &str) -> Option<(DType, usize, usize)> {
+        self.get(name).map(|s| (s.dtype, s.rows, s.width))
+    }
 }
 
 impl States {

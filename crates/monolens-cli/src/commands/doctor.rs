@@ -3,7 +3,7 @@
 use crate::args::DeviceArgs;
 use crate::bundled;
 use crate::exit::Outcome;
-use crate::machine::{self, Adapter, Advice, Cpu, Drivers};
+use crate::machine::{self, Adapter, Advice, Cpu, Cuda, Drivers};
 use anyhow::Result;
 use clap::Args;
 use monolens_engine::open_backend;
@@ -28,6 +28,7 @@ struct Findings {
     cpu: Cpu,
     drivers: Drivers,
     adapters: Vec<Adapter>,
+    cuda: Cuda,
     choice: Choice,
     missing: Vec<Advice>,
 }
@@ -45,8 +46,9 @@ enum Choice {
 /// When stdout cannot be written to.
 pub fn run(args: &DoctorArgs) -> Result<Outcome> {
     let adapters = machine::adapters();
-    let real = adapters.iter().filter(|a| a.is_usable_gpu()).count();
     let drivers = machine::drivers();
+    let cuda = machine::cuda();
+    let real = adapters.iter().filter(|a| a.is_usable_gpu()).count() + cuda.usable();
     let choice = match pollster::block_on(open_backend(&args.device.choice())) {
         Ok(opened) => {
             let device = opened.backend.device();
@@ -60,8 +62,9 @@ pub fn run(args: &DoctorArgs) -> Result<Outcome> {
         }
         Err(error) => Choice::Fails { error: error.to_string() },
     };
-    let findings =
-        Findings { cpu: machine::cpu(), missing: machine::advise(&drivers, real), drivers, adapters, choice };
+    let mut missing = machine::advise(&drivers, real);
+    missing.extend(cuda.missing(&drivers));
+    let findings = Findings { cpu: machine::cpu(), missing, drivers, adapters, cuda, choice };
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&findings)?)?;
@@ -112,6 +115,7 @@ fn text(f: &Findings) -> String {
         line("Vulkan", format!("loader {}", loader.map_or("not found".into(), |p| p.display().to_string())));
         line("", format!("drivers {}", if names.is_empty() { "none".into() } else { names.join(", ") }));
     }
+    f.cuda.lines().into_iter().for_each(|(head, text)| line(head, text));
     match &f.choice {
         Choice::Works { backend, name, tier, detail, reason } => {
             line("will use", format!("{backend}: {name} ({tier}, {detail})"));

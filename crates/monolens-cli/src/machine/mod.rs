@@ -3,9 +3,11 @@
 mod adapters;
 mod advice;
 mod cpu;
+mod cuda;
 mod drivers;
 
 pub use adapters::{Adapter, adapters};
 pub use advice::{Advice, advise};
 pub use cpu::{Cpu, cpu};
+pub use cuda::{Cuda, cuda};
 pub use drivers::{Drivers, GraphicsCard, drivers};

@@ -15,7 +15,7 @@ use crate::pipelines::Pipelines;
 use crate::states::States;
 use crate::weights::Weights;
 use monolens_graph::plan::Plan;
-use monolens_graph::{Axes, BackendError, DType, Source, ValueId};
+use monolens_graph::{Axes, BackendError, DType, Source, ValueId, check};
 
 /// A node's operator and its launches.
 pub(crate) struct Step {
@@ -53,7 +53,7 @@ impl Program {
         for id in plan.graph.used_weights() {
             weights.find(plan.graph.weight(id))?;
         }
-        let known = known_states(&plan, states)?;
+        let known = check::states(&plan, states)?;
         let arena = Arena::new(gpu, &plan)?;
         let mut lower = Lower::new(gpu.lanes, &plan, weights, states, &arena);
         let mut steps = Vec::with_capacity(plan.graph.nodes.len());
@@ -134,35 +134,4 @@ impl Program {
             },
         }
     }
-}
-
-/// The states of a plan and their types; they must be there with the widths of the plan.
-fn known_states(plan: &Plan, states: &States) -> Result<Vec<(String, DType)>, BackendError> {
-    let mut known = Vec::new();
-    for (_, value) in plan.graph.of_source(Source::State) {
-        let error = |expected: String, got: String| BackendError::Input {
-            program: plan.graph.name.clone(),
-            what: format!("state {}", value.name),
-            expected,
-            got,
-        };
-        let used = plan
-            .graph
-            .nodes
-            .iter()
-            .flat_map(|n| &n.inputs)
-            .any(|id| plan.graph.value(*id).name == value.name);
-        if !used {
-            continue;
-        }
-        let width = value.shape.width().unwrap_or(0);
-        let Some(state) = states.get(&value.name) else {
-            return Err(error("an allocated state".into(), "none".into()));
-        };
-        if state.width != width {
-            return Err(error(format!("rows of {width}"), format!("rows of {}", state.width)));
-        }
-        known.push((value.name.clone(), state.dtype));
-    }
-    Ok(known)
 }

@@ -1,14 +1,13 @@
 //! One run: inputs in, launches recorded and submitted, outputs back.
 
 use super::{Place, Pool, Program};
-use crate::check;
 use crate::gpu::{ALIGNMENT, Gpu};
 use crate::pace::Pace;
 use crate::pipelines::Pipelines;
 use crate::states::States;
 use crate::weights::Weights;
 use monolens_graph::backend::{HostTensor, Job, Outputs};
-use monolens_graph::{BackendError, Source};
+use monolens_graph::{BackendError, Source, check};
 use std::num::NonZeroU64;
 
 /// What programs share.

@@ -1,19 +1,56 @@
-//! What a run is given is checked on the host before anything is launched: sizes, and every index that a kernel follows.
+//! What backends on a GPU check on the host before anything is launched: weights and states when a program is made; sizes,
+//! and every index that a kernel follows, when it runs.
 
-use crate::states::States;
-use monolens_graph::backend::Job;
-use monolens_graph::batch::{NO_VISUAL, PAGE_SIZE, QUERY_BLOCK, ROUTE_BLOCK};
-use monolens_graph::plan::Plan;
-use monolens_graph::{Axis, BackendError, DType, Node, Op, Source, ValueId};
+use crate::backend::Job;
+use crate::batch::{NO_VISUAL, PAGE_SIZE, QUERY_BLOCK, ROUTE_BLOCK};
+use crate::plan::Plan;
+use crate::{Axis, BackendError, DType, Node, Op, Source, ValueId};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+/// The states that a backend holds, as far as they are checked.
+pub trait StateTable {
+    /// Type, rows and width of a state, if there is one of this name.
+    fn state(&self, name: &str) -> Option<(DType, usize, usize)>;
+}
+
+/// The states that a plan uses and their types; they must be there with the widths of the plan.
+///
+/// # Errors
+/// Names the state, what the plan needs and what is there.
+pub fn states(plan: &Plan, states: &dyn StateTable) -> Result<Vec<(String, DType)>, BackendError> {
+    let mut known = Vec::new();
+    for (id, value) in plan.graph.of_source(Source::State) {
+        if !plan.graph.nodes.iter().any(|n| n.inputs.contains(&id)) {
+            continue;
+        }
+        let error = |expected: String, got: String| BackendError::Input {
+            program: plan.graph.name.clone(),
+            what: format!("state {}", value.name),
+            expected,
+            got,
+        };
+        let wanted = value.shape.width().unwrap_or(0);
+        match states.state(&value.name) {
+            None => return Err(error("an allocated state".into(), "none".into())),
+            Some((_, _, width)) if width != wanted => {
+                return Err(error(format!("rows of {wanted}"), format!("rows of {width}")));
+            }
+            Some((dtype, ..)) => known.push((value.name.clone(), dtype)),
+        }
+    }
+    Ok(known)
+}
+
 /// Checks a job against its plan and the states it will use, which were `known` when the program was made.
-pub(crate) fn job(
+///
+/// # Errors
+/// Names the input, state, output or axis, what the program needs and what it was given.
+pub fn job(
     plan: &Plan,
     job: &Job<'_>,
     known: &[(String, DType)],
-    states: &States,
+    states: &dyn StateTable,
 ) -> Result<(), BackendError> {
     let check = Check { plan, job, states };
     for axis in Axis::ALL {
@@ -25,9 +62,9 @@ pub(crate) fn job(
         }
     }
     for (name, dtype) in known {
-        match states.get(name) {
-            Some(state) if state.dtype == *dtype => {}
-            Some(state) => return Err(check.error(name, dtype, state.dtype)),
+        match states.state(name) {
+            Some((found, ..)) if found == *dtype => {}
+            Some((found, ..)) => return Err(check.error(name, dtype, found)),
             None => return Err(check.error(name, "an allocated state", "none")),
         }
     }
@@ -62,7 +99,7 @@ fn is_routed(op: &Op) -> bool {
 struct Check<'c> {
     plan: &'c Plan,
     job: &'c Job<'c>,
-    states: &'c States,
+    states: &'c dyn StateTable,
 }
 
 impl Check<'_> {
@@ -124,7 +161,7 @@ impl Check<'_> {
     }
 
     fn state_rows(&self, id: ValueId) -> usize {
-        self.states.get(self.name(id)).map_or(0, |s| s.rows)
+        self.states.state(self.name(id)).map_or(0, |(_, rows, _)| rows)
     }
 
     /// All indices that one node follows.

@@ -1,0 +1,18 @@
+use super::Lower;
+use crate::gpu::Argument;
+use crate::program::{Launches, THREADS, blocks, word};
+use monolens_graph::{BackendError, Node, ops::LayerNorm};
+
+pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &LayerNorm) -> Result<Launches, BackendError> {
+    let kernel = cx.kernel("layer_norm", "layer_norm")?;
+    let (result, x) = (cx.result(node)?, cx.place(node.inputs[0]));
+    let (weight, bias) = (cx.weight_place(op.weight)?, cx.weight_place(op.bias)?);
+    let (shape, width) = (cx.shape(node.inputs[0]).clone(), cx.width(node.inputs[0]));
+    let eps = Argument::Float(op.eps);
+    Ok(Box::new(move |run, out| {
+        let rows = shape.rows(run.axes);
+        let arguments =
+            [run.at(&result), run.at(&x), run.at(&weight), run.at(&bias), word(rows), word(width), eps];
+        out.launch(kernel, blocks(rows), THREADS, &arguments);
+    }))
+}

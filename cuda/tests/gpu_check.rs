@@ -1,0 +1,54 @@
+//! `gpu-check` on a machine without a GPU: it says so and leaves with its own exit status.
+#![cfg(unix)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("monolens-gpu-check-{name}-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Exit status and output; none where there is no Python.
+fn gpu_check(bundle: &Path) -> Option<(Option<i32>, String)> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("gpu-check");
+    let mut command = Command::new("python3");
+    command.arg(script).arg("--bundle").arg(bundle).arg("--out").arg(bundle.join("out"));
+    match command.output() {
+        Ok(output) => Some((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())),
+        Err(error) => {
+            println!("SKIPPED: python3: {error}");
+            None
+        }
+    }
+}
+
+#[test]
+fn a_missing_bundle_is_said() {
+    let bundle = folder("empty");
+    if let Some((status, text)) = gpu_check(&bundle) {
+        assert_eq!(status, Some(2), "{text}");
+        assert!(text.contains("cargo xtask gpu-bundle"), "{text}");
+    }
+    let _ = fs::remove_dir_all(bundle);
+}
+
+#[test]
+fn a_missing_gpu_is_said_with_its_reason() {
+    let bundle = folder("no-gpu");
+    let command = bundle.join("monolens");
+    fs::write(
+        &command,
+        "#!/bin/sh\necho '{\"choice\": {\"error\": \"CUDA is not available: no driver\"}}'\n",
+    )
+    .unwrap();
+    fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).unwrap();
+    if let Some((status, text)) = gpu_check(&bundle) {
+        assert_eq!(status, Some(2), "{text}");
+        assert_eq!(text.trim(), "no GPU: CUDA is not available: no driver");
+    }
+    let _ = fs::remove_dir_all(bundle);
+}

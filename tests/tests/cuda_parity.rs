@@ -1,0 +1,85 @@
+//! The CUDA backend against the CPU reference: its kernels run by the CPU everywhere, and on a GPU where there is one.
+//!
+//! Where no C++ compiler is the first are reported as SKIPPED, where no GPU is the second; with
+//! `MONOLENS_REQUIRE_CUDA_SHIM=1` (as CI sets it) and `MONOLENS_REQUIRE_CUDA=1` that is a failure.
+
+use monolens_cuda::gpu::Gpu;
+use monolens_cuda::{Arithmetic, CudaBackend, CudaOptions, driver};
+use monolens_cuda_shim::ShimGpu;
+use monolens_graph::plan::Fusions;
+use monolens_tests::cases;
+use monolens_tests::cuda::{cuda, cuda_shim, hold_exact, hold_fast};
+use monolens_tests::run::Runner;
+use std::rc::Rc;
+
+#[test]
+fn kernels_on_the_cpu_equal_the_reference() {
+    cuda_shim(Arithmetic::Exact, Fusions::ALL).iter_mut().for_each(hold_exact);
+}
+
+#[test]
+fn kernels_on_the_cpu_without_fusions_equal_the_reference() {
+    let runner = cuda_shim(Arithmetic::Exact, Fusions::NONE).map(|runner| runner.with_cases(8));
+    runner.into_iter().for_each(|mut runner| hold_exact(&mut runner));
+}
+
+#[test]
+fn fast_kernels_on_the_cpu_stay_within_bf16() {
+    cuda_shim(Arithmetic::Fast, Fusions::ALL).iter_mut().for_each(hold_fast);
+}
+
+#[test]
+fn a_gpu_equals_the_reference() {
+    cuda(Arithmetic::Exact, Fusions::ALL).iter_mut().for_each(hold_exact);
+}
+
+#[test]
+fn a_gpu_without_fusions_equals_the_reference() {
+    cuda(Arithmetic::Exact, Fusions::NONE).iter_mut().for_each(hold_exact);
+}
+
+#[test]
+fn a_fast_gpu_stays_within_bf16() {
+    cuda(Arithmetic::Fast, Fusions::ALL).iter_mut().for_each(hold_fast);
+}
+
+/// Loads, runs and drops a backend so many times; gives what is free before and after.
+fn load_and_drop(gpu: &Rc<dyn Gpu>, times: usize) -> [u64; 2] {
+    let (_, draw) =
+        cases::all().into_iter().find(|(name, _)| *name == "gate_up").expect("an operator with experts");
+    // Plain weights.
+    let case = draw(3);
+    let once = || {
+        let backend = CudaBackend::on(Rc::clone(gpu), &CudaOptions::default());
+        pollster::block_on(Runner::new(Box::new(backend), Fusions::ALL).run(&case)).expect("a run")
+    };
+    // Kernels are loaded once for a device.
+    once();
+    let before = gpu.free_memory();
+    (0..times).for_each(|_| drop(once()));
+    [before, gpu.free_memory()]
+}
+
+#[test]
+fn loading_and_dropping_leaks_no_memory() {
+    if let Ok(gpu) = ShimGpu::with_memory(1 << 30) {
+        let [before, after] = load_and_drop(&gpu, 20);
+        assert!(before > 0);
+        assert_eq!(before, after);
+    }
+}
+
+#[test]
+fn a_thousand_loads_leave_a_gpu_as_it_was() {
+    match driver::open(None) {
+        Ok(gpu) => {
+            let [before, after] = load_and_drop(&gpu, 1000);
+            // The driver may keep a little for itself.
+            assert!(before.abs_diff(after) <= 32 << 20, "{before} bytes were free, then {after}");
+        }
+        Err(error) => {
+            println!("SKIPPED: CUDA: {error}");
+            assert!(std::env::var_os("MONOLENS_REQUIRE_CUDA").is_none(), "{error}");
+        }
+    }
+}
