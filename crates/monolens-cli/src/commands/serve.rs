@@ -34,7 +34,7 @@ pub struct ServeArgs {
     /// Key that clients must send (default: that in MONOLENS_API_KEY, or none)
     #[arg(long, value_name = "KEY", help_heading = "Server")]
     pub api_key: Option<String>,
-    /// Web origin that may ask, such as https://example.com, or * for all (several: again)
+    /// Web origin that may ask, such as `https://example.com`, or `*` for all (several: again)
     #[arg(long, value_name = "ORIGIN", help_heading = "Server")]
     pub cors: Vec<String>,
     /// Name of the model for clients (default: that of its folder)
