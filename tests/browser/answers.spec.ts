@@ -15,8 +15,8 @@ for (const [device, query] of Object.entries({ WebGPU: ON_GPU, 'the CPU in wasm'
 
 test('several pictures in one question are answered as the native command answers', async ({ monolens, site }) => {
   await monolens.open(site.url);
-  await monolens.choose(example('guitar.png'), example('penguin.png'));
-  const native = ask(QUESTION, ['examples/guitar.png', 'examples/penguin.png']);
+  await monolens.choose(example('guitar.png'), example('strawberry.png'));
+  const native = ask(QUESTION, ['examples/guitar.png', 'examples/strawberry.png']);
   expect(await monolens.ask(QUESTION)).toBe(native.answer);
   await monolens.openInside();
   expect(await monolens.figure('Prompt')).toContain(`${native.stats.prompt_tokens} tokens`);

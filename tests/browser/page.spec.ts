@@ -22,27 +22,27 @@ test('a conversation survives a reload, with its pictures', async ({ monolens, s
 test('everything can be done with the keyboard alone', async ({ monolens, site }) => {
   await monolens.open(site.url);
   const { page } = monolens;
-  const focusBy = async (name: string | RegExp) => {
+  const focusBy = async (name: RegExp) => {
     for (let i = 0; i < 60; i++) {
       await page.keyboard.press('Tab');
       const label = await page.evaluate(() => {
         const at = document.activeElement;
         return at?.getAttribute('aria-label') ?? at?.textContent ?? '';
       });
-      if (typeof name === 'string' ? label.includes(name) : name.test(label)) return;
+      if (name.test(label)) return;
     }
     throw new Error(`Tab never reached ${String(name)}`);
   };
-  await focusBy(QUESTION);
+  await focusBy(/What is this/);
   await page.keyboard.press('Enter');
   await expect(monolens.answers).toHaveCount(1);
   await monolens.whole();
-  await focusBy('Question');
+  await focusBy(/^Question$/);
   await page.keyboard.type('Is it a cat?');
   await page.keyboard.press('Enter');
   await expect(monolens.answers).toHaveCount(2);
   await monolens.whole();
-  await focusBy('Settings');
+  await focusBy(/^Settings$/);
   await page.keyboard.press('Enter');
   await expect(page.getByRole('dialog', { name: 'Settings' })).toBeVisible();
   await page.keyboard.press('Escape');

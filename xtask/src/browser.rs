@@ -9,7 +9,7 @@ use std::process::Command;
 const PACKAGE: &str = "chromium";
 
 /// What to test.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub struct Options {
     #[command(flatten)]
     module: ModuleOptions,
@@ -28,7 +28,8 @@ pub fn run_all(options: &Options) -> Result<()> {
     web::run_page(&PageOptions::build_only(options.module.clone()))?;
     let harness = root().join("target/browser-harness");
     web::package("monolens-browser-tests", "monolens_browser_tests", &harness, &options.module)?;
-    run(Command::new(env!("CARGO")).args(["build", "--package", "monolens-cli"]))?;
+    // As the native tests build it: another choice of packages would unify other features and compile most of it anew.
+    run(Command::new(env!("CARGO")).args(["test", "--workspace", "--no-run", "--quiet"]))?;
     let folder = "tests/browser";
     web::npm(folder, &["ci"])?;
     web::npm(folder, &["run", "lint"])?;
@@ -37,6 +38,17 @@ pub fn run_all(options: &Options) -> Result<()> {
     let mut tests = web::npm_command(folder);
     tests.args(["test", "--"]).args(&options.playwright);
     run(tests.env("MONOLENS_CLI", cli).env("MONOLENS_CHROMIUM", chromium))
+}
+
+/// Why the browser tests cannot be run here, if they cannot.
+///
+/// # Errors
+/// What is missing, with what to install.
+pub fn ensure(options: &Options) -> Result<()> {
+    chromium()?;
+    let npm = web::npm_command(".").arg("--version").output();
+    npm.context("no npm: install Node.js 20 or later")?;
+    web::ensure_toolchain(&options.module)
 }
 
 /// The browser: the one that the environment names, else the system's, which root can install.

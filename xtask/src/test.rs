@@ -1,6 +1,6 @@
 //! `cargo xtask test`.
 
-use crate::{nvrtc, run, vulkan};
+use crate::{browser, nvrtc, run, vulkan};
 use anyhow::Result;
 use std::process::Command;
 
@@ -14,6 +14,9 @@ pub struct Options {
     /// of skipping those tests visibly. A GPU is not required
     #[arg(long)]
     require_cuda: bool,
+    /// Fail where the browser tests cannot be run, instead of skipping them visibly
+    #[arg(long)]
+    require_browser: bool,
     /// Only tests whose name contains this; skips format and lints
     filter: Option<String>,
 }
@@ -49,7 +52,19 @@ pub fn run_all(options: &Options) -> Result<()> {
     if options.require_cuda {
         tests.env("MONOLENS_REQUIRE_NVRTC", "1").env("MONOLENS_REQUIRE_CUDA_SHIM", "1");
     }
-    run(tests.arg("--").args(&options.filter))
+    run(tests.arg("--").args(&options.filter))?;
+    if options.filter.is_some() {
+        return Ok(());
+    }
+    let browser = browser::Options::default();
+    match browser::ensure(&browser) {
+        Ok(()) => browser::run_all(&browser),
+        Err(error) if options.require_browser => Err(error.context("browser tests cannot be run")),
+        Err(error) => {
+            println!("Browser tests are SKIPPED: {error:#}");
+            Ok(())
+        }
+    }
 }
 
 fn cargo(arguments: &[&str]) -> Command {

@@ -4,6 +4,7 @@ use monolens_cuda::kernels::{HEADERS, Unit};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
 /// What CUDA has and C++ has not.
@@ -31,6 +32,9 @@ unsafe impl Sync for Launch {}
 
 /// Runs the blocks of a launch; 0 or a fault.
 pub(crate) type Kernel = unsafe extern "C" fn(*const Launch) -> i32;
+
+/// Held by the thread that compiles.
+static COMPILING: Mutex<()> = Mutex::new(());
 
 /// A loaded unit.
 #[derive(Debug)]
@@ -60,9 +64,12 @@ impl Library {
         let hash: String = hasher.finalize().iter().take(12).map(|b| format!("{b:02x}")).collect();
         let folder = folder();
         let path = folder.join(format!("{}-{hash}.so", unit.name()));
+        // Tests run on several threads: one compiles, the others wait. Processes tell their files apart by their ids.
+        let compiling = COMPILING.lock().unwrap_or_else(PoisonError::into_inner);
         if !path.exists() {
             compile(&compiler, unit, &path).map_err(|e| format!("{}: {e}", unit.name()))?;
         }
+        drop(compiling);
         // SAFETY: a library of our own, which has no initialisers that do anything.
         unsafe { libloading::Library::new(&path) }.map(Self).map_err(|e| e.to_string())
     }

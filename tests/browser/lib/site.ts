@@ -3,7 +3,7 @@
  * bytes than were asked for, slowness. It counts what it served.
  */
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
@@ -30,6 +30,8 @@ export interface Fault {
   noRanges?: boolean;
   /** Flips every bit of the byte at this offset. */
   flipByte?: number;
+  /** Changes the text of a small file. */
+  edit?: (text: string) => string;
   /** Says that the file is only so long. */
   truncateTo?: number;
   /** Milliseconds to wait before answering. */
@@ -101,6 +103,11 @@ export class Site {
     const found = file === undefined ? undefined : await stat(file).catch(() => undefined);
     if (file === undefined || !found?.isFile() || fault?.status !== undefined) {
       response.writeHead(fault?.status ?? 404).end();
+      return;
+    }
+    if (fault?.edit !== undefined) {
+      response.setHeader('Content-Type', TYPES[extname(file)] ?? 'text/plain');
+      response.end(fault.edit(await readFile(file, 'utf8')));
       return;
     }
     const size = Math.min(found.size, fault?.truncateTo ?? found.size);

@@ -39,6 +39,14 @@ pub fn npm(folder: &str, arguments: &[&str]) -> Result<()> {
     run(npm_command(folder).args(arguments)).context("is Node.js installed?")
 }
 
+/// Makes sure that there is a compiler for WebAssembly.
+///
+/// # Errors
+/// Says what to install where none can be had.
+pub fn ensure_toolchain(options: &ModuleOptions) -> Result<()> {
+    toolchain::rustc(options.toolchain).map(|_| ())
+}
+
 fn run_tool(arguments: &[&str]) -> Result<()> {
     run(&mut tool(arguments))
 }

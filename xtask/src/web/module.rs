@@ -10,11 +10,11 @@ use std::process::Command;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// How to build the module.
-#[derive(Clone, clap::Args)]
+#[derive(Clone, Default, clap::Args)]
 pub struct Options {
     /// Where the compiler and its standard library for WebAssembly come from
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
-    toolchain: Choice,
+    pub(super) toolchain: Choice,
 }
 
 /// Builds the page's module and prepares what goes with it.

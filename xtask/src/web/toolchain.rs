@@ -11,9 +11,10 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const PACKAGES: [&str; 2] = ["rustc-web", "rust-web-src"];
 
 /// Where the compiler comes from.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Choice {
     /// rustup's if it has the target or can get it, else Debian's
+    #[default]
     Auto,
     /// The `rustc` in use, with its own standard library
     Rustup,

@@ -71,6 +71,7 @@ impl QuantizationConfig {
             .any(|&(bits, group)| bits == grouped.bits && group.unwrap_or(inner) == grouped.group)
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     /// The key's value for weights that were rounded so, each with the modules that are.
     pub(super) fn write(wish: Quantization, schemes: &[(Grouped, Vec<String>)], ignore: &[String]) -> Value {
         let groups: Map<String, Value> = schemes
