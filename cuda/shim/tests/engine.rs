@@ -7,7 +7,7 @@ mod common;
 use common::*;
 use monolens_cuda::{Arithmetic, CudaBackend, CudaOptions};
 use monolens_cuda_shim::ShimGpu;
-use monolens_engine::{EngineError, EngineOptions, Settings};
+use monolens_engine::{Engine, EngineError, EngineOptions, Progress, Settings};
 use monolens_graph::{Backend, DType};
 use std::ops::ControlFlow;
 
@@ -84,9 +84,8 @@ fn a_full_device_is_an_error_that_says_what_is_free_and_loading_and_dropping_lea
     let Some(backend) = cuda(Arithmetic::Exact, 100 << 10) else { return };
     let (model, options) = (model("mono-v1"), small());
     let load = |backend| {
-        let engine = monolens_engine::Engine::load(model.clone(), backend, options.clone(), &mut |_| {
-            ControlFlow::Continue(())
-        });
+        let mut go_on = |_: Progress<'_>| ControlFlow::Continue(());
+        let engine = Engine::load(model.clone(), backend, options.clone(), &mut go_on);
         pollster::block_on(engine)
     };
     let error = load(backend).err().expect("a model does not fit in 100 KiB");
