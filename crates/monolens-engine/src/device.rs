@@ -148,7 +148,7 @@ fn open_cuda(choice: &BackendChoice) -> Result<Opened, BackendError> {
     let options = CudaOptions { device: choice.device.clone(), arithmetic, ..CudaOptions::default() };
     let backend = CudaBackend::open(&options)?;
     let reason = format!("{} is an NVIDIA GPU that CUDA can use.", backend.device().name);
-    Ok(Opened { backend: Box::new(backend), reason })
+    Ok(Opened { backend: Box::new(backend), reason, destroy: None })
 }
 
 #[cfg(feature = "cuda")]
