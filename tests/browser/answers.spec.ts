@@ -23,7 +23,7 @@ test('several pictures in one question are answered as the native command answer
 });
 
 test('a follow-up question about the same picture does no image work', async ({ monolens, site }) => {
-  await monolens.open(site.url, ON_GPU + TALKATIVE);
+  await monolens.open(site.url, ON_CPU + TALKATIVE);
   await monolens.choose(example('example.png'));
   await monolens.ask(QUESTION);
   await monolens.openInside();

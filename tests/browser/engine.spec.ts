@@ -7,7 +7,7 @@ interface Model {
   backend: 'wgpu' | 'cpu';
 }
 
-/** Puts `window.wasm`, `window.files(folder)` and `window.open(model)` on the page; false where the device is missing. */
+/** Puts `window.wasm`, `window.files(folder)` and `window.openModel(model)` on the page. */
 async function prepare(page: Page): Promise<void> {
   await page.evaluate(async () => {
     const wasm = await import(new URL('/engine/monolens_web.js', location.href).href);
@@ -22,8 +22,8 @@ async function prepare(page: Page): Promise<void> {
         return new Uint8Array(await response.arrayBuffer());
       },
     });
-    const open = ({ folder, backend }: Model) => wasm.load(files(folder), { backend, allowSoftware: true }, () => true);
-    Object.assign(window, { wasm, files, open });
+    const openModel = ({ folder, backend }: Model) => wasm.load(files(folder), { backend, allowSoftware: true }, () => true);
+    Object.assign(window, { wasm, files, openModel });
   });
 }
 
@@ -35,7 +35,7 @@ declare global {
     // eslint-disable-next-line @typescript-eslint/no-explicit-any
     files: (folder: string) => any;
     // eslint-disable-next-line @typescript-eslint/no-explicit-any
-    open: (model: Model) => Promise<any>;
+    openModel: (model: Model) => Promise<any>;
   }
 }
 
@@ -54,7 +54,7 @@ for (const backend of ['cpu', 'wgpu'] as const) {
 
   test(`an answer can be stopped while it is being made (${backend})`, async ({ enginePage }) => {
     const outcome = await enginePage.evaluate(async (backend) => {
-      const engine = await window.open({ folder: 'models/mono-tiny', backend });
+      const engine = await window.openModel({ folder: 'models/mono-tiny', backend });
       const bytes = new Uint8Array(await (await fetch('/public/examples/example.png')).arrayBuffer());
       const image = engine.addImage(bytes);
       const messages = [{ role: 'user', text: 'What is this?', images: [image.id] }];
@@ -79,7 +79,7 @@ for (const backend of ['cpu', 'wgpu'] as const) {
 
 test('a lost device is an error with a code, and the answer goes on after recovery', async ({ enginePage }) => {
   const outcome = await enginePage.evaluate(async () => {
-    const engine = await window.open({ folder: 'models/mono-tiny', backend: 'wgpu' });
+    const engine = await window.openModel({ folder: 'models/mono-tiny', backend: 'wgpu' });
     const ask = () => engine.submit([{ role: 'user', text: 'What can you see?', images: [] }], { temperature: 0, maxNewTokens: 12 });
     const rest = async (request: number, ids: number[]) => {
       for (let event; (event = await engine.next(request)); ) if (event.type === 'token') ids.push(event.id);
@@ -103,7 +103,7 @@ test('a lost device is an error with a code, and the answer goes on after recove
 
 test('errors have codes and say what was wrong', async ({ enginePage }) => {
   const codes = await enginePage.evaluate(async () => {
-    const engine = await window.open({ folder: 'models/mono-tiny', backend: 'cpu' });
+    const engine = await window.openModel({ folder: 'models/mono-tiny', backend: 'cpu' });
     const code = async (action: () => unknown) => {
       try {
         await action();
@@ -119,7 +119,7 @@ test('errors have codes and say what was wrong', async ({ enginePage }) => {
       unknown: await code(() => ask('a', [99])),
       full: await code(() => ask('word '.repeat(200_000))),
       setting: await code(() => engine.submit([{ role: 'user', text: 'a', images: [] }], { topP: 7 })),
-      missing: await code(() => window.open({ folder: 'nowhere', backend: 'cpu' })),
+      missing: await code(() => window.openModel({ folder: 'nowhere', backend: 'cpu' })),
       cancelled: await code(() => window.wasm.load(window.files('models/mono-tiny'), { backend: 'cpu' }, () => false)),
       tier: await code(() => window.wasm.load(window.files('models/mono-tiny'), { backend: 'wgpu', tier: 'turbo' }, () => true)),
     };
@@ -138,7 +138,7 @@ test('errors have codes and say what was wrong', async ({ enginePage }) => {
 
 test('attention over an image is a map of its tiles', async ({ enginePage }) => {
   const outcome = await enginePage.evaluate(async () => {
-    const engine = await window.open({ folder: 'models/mono-tiny', backend: 'cpu' });
+    const engine = await window.openModel({ folder: 'models/mono-tiny', backend: 'cpu' });
     const bytes = new Uint8Array(await (await fetch('/public/examples/example.png')).arrayBuffer());
     const image = engine.addImage(bytes);
     const messages = [{ role: 'user', text: 'What is this?', images: [image.id] }];

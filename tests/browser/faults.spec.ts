@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from './lib/browser.ts';
-import { example, ON_CPU, ON_GPU, TALKATIVE } from './lib/monolens-page.ts';
+import { example, ON_GPU, TALKATIVE } from './lib/monolens-page.ts';
 import { ask } from './lib/native.ts';
 
 const QUESTION = 'What is this?';
@@ -70,14 +70,14 @@ test.describe('odd pictures', () => {
 
   for (const name of ['dot.png', 'huge.png']) {
     test(`${name} is answered as the native command answers`, async ({ monolens, site }) => {
-      await monolens.open(site.url, ON_CPU);
+      await monolens.open(site.url);
       await monolens.choose(join(folder, name));
       expect(await monolens.ask(QUESTION)).toBe(ask(QUESTION, [join(folder, name)]).answer);
     });
   }
 
   test('what is no picture is refused with a reason, and the next one works', async ({ monolens, site }) => {
-    await monolens.open(site.url, ON_CPU);
+    await monolens.open(site.url);
     await monolens.page.getByLabel('Picture files').setInputFiles(join(folder, 'no-picture.png'));
     await expect(monolens.page.getByText(/cannot be read/)).toBeVisible();
     await expect(monolens.attached).toHaveCount(0);

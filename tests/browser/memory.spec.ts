@@ -8,7 +8,7 @@ test('a checkpoint of about 1 GB streams through a heap of less than 256 MiB', a
   const outcome = await enginePage.evaluate(async () => {
     const harness = await import(new URL('/harness/monolens_browser_tests.js', location.href).href);
     await harness.default();
-    if (!(await navigator.gpu?.requestAdapter())) return { skipped: 'there is no WebGPU adapter' };
+    if (!(await (navigator as unknown as { gpu?: { requestAdapter(): Promise<unknown> } }).gpu?.requestAdapter())) return { skipped: 'there is no WebGPU adapter' };
     const config: string = harness.large_config(1);
     const header: Uint8Array = harness.header(config);
     const entries = JSON.parse(new TextDecoder().decode(header.subarray(8))) as Record<string, { data_offsets: [number, number] }>;
@@ -49,7 +49,7 @@ test('a checkpoint of about 1 GB streams through a heap of less than 256 MiB', a
   const { weights, largest, loaded, after } = outcome;
   console.log(`weights ${weights} bytes, heap ${loaded.wasmBytes} after loading, ${after.wasmBytes} after an answer`);
   expect(weights).toBeGreaterThan(600 * MIB);
-  expect(loaded.memory.weights).toBeGreaterThanOrEqual(weights);
-  expect(largest).toBeLessThanOrEqual(8 * MIB);
+  expect(loaded.memory.weights).toBeGreaterThanOrEqual(weights ?? Infinity);
+  expect(largest ?? Infinity).toBeLessThanOrEqual(8 * MIB);
   expect(after.wasmBytes).toBeLessThan(256 * MIB);
 });

@@ -1,12 +1,12 @@
 /** The page itself: reload, keyboard, accessibility, frames, looks. */
 import { AxeBuilder } from '@axe-core/playwright';
 import { expect, test } from './lib/browser.ts';
-import { example, ON_CPU, ON_GPU, TALKATIVE } from './lib/monolens-page.ts';
+import { example, ON_GPU, TALKATIVE } from './lib/monolens-page.ts';
 
 const QUESTION = 'What is this?';
 
 test('a conversation survives a reload, with its pictures', async ({ monolens, site }) => {
-  await monolens.open(site.url, ON_CPU);
+  await monolens.open(site.url);
   await monolens.choose(example('rocket.png'));
   const answer = await monolens.ask(QUESTION);
   await monolens.page.reload();
@@ -20,7 +20,7 @@ test('a conversation survives a reload, with its pictures', async ({ monolens, s
 });
 
 test('everything can be done with the keyboard alone', async ({ monolens, site }) => {
-  await monolens.open(site.url, ON_CPU);
+  await monolens.open(site.url);
   const { page } = monolens;
   const focusBy = async (name: string | RegExp) => {
     for (let i = 0; i < 60; i++) {
@@ -50,7 +50,7 @@ test('everything can be done with the keyboard alone', async ({ monolens, site }
 });
 
 test('pointing at a word shows where in the picture it looked', async ({ monolens, site }) => {
-  await monolens.open(site.url, ON_GPU);
+  await monolens.open(site.url);
   await monolens.openInside();
   await monolens.choose(example('example.png'));
   await monolens.ask(QUESTION);
@@ -66,7 +66,7 @@ test('pointing at a word shows where in the picture it looked', async ({ monolen
 for (const scheme of ['light', 'dark'] as const) {
   test(`no accessibility faults, ${scheme}, empty and with an answer`, async ({ monolens, site }) => {
     await monolens.page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
-    await monolens.open(site.url, ON_CPU);
+    await monolens.open(site.url);
     const faults = async () => {
       const { violations } = await new AxeBuilder({ page: monolens.page }).analyze();
       return violations.map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.target.join(' ')).join(', ')}`);
@@ -106,7 +106,7 @@ test('the page goes on drawing frames while a long prompt is read', async ({ mon
 test('looks: screenshots for people', async ({ monolens, site }) => {
   const shoot = (name: string) => monolens.page.screenshot({ path: `screenshots/${name}.png` });
   await monolens.page.emulateMedia({ colorScheme: 'light' });
-  await monolens.open(site.url, ON_GPU);
+  await monolens.open(site.url);
   await shoot('welcome');
   await monolens.openInside();
   await monolens.page.getByRole('button', { name: QUESTION }).first().click();

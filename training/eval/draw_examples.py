@@ -53,13 +53,13 @@ def draw(icons: dict, font: Path) -> dict[str, tuple[Image.Image, list[str]]]:
 
     a, b = (448, 448), (320, 320)
     sky = shade(a, (120, 180, 235), (225, 240, 250))
-    thing("example", "dog-face", a, sky, "What is this?", "Is it a cat?", "What is its name?")
+    thing("example", "penguin", a, sky, "What is this?", "What kind of thing is it?", "How old is it?")
     thing("strawberry", "strawberry", b, COLOURS["white"], "What fruit is this?", "What colour is the background?")
     thing("rocket", "rocket", (384, 320), COLOURS["purple"], "What do you see?", "What colour is the background?")
-    thing("penguin", "penguin", b, SOFT["sky"], "What is in the picture?", "How old is it?")
-    thing("guitar", "guitar", (256, 320), SOFT["sand"], "What is this?", "Can you see a violin?")
+    thing("dog", "dog-face", b, sky.resize(b), "What is in the picture?", "What is its name?")
+    thing("guitar", "guitar", (256, 320), SOFT["sand"], "What is this?", "What sort of thing is it?")
     thing("ladybug", "lady-beetle", b, SOFT["mint"], "What is this?", "What kind of thing is it?")
-    thing("watermelon", "watermelon", (384, 288), COLOURS["white"], "What fruit is this?", "What colour is the background?")
+    thing("flag", "flag-japan", (384, 320), SOFT["sky"], "Which country's flag is this?", "What is the capital?")
     # Shapes are drawn four times as large and shrunk, for smooth edges.
     stars = picture((4 * 448, 4 * 448), COLOURS["blue"])
     for k in range(5):

@@ -15,11 +15,14 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 TITLES = {
-    "things_twemoji": "things, held-out style",
+    "things_centred": "things, held-out style, centred",
+    "things_twemoji": "things, held-out style, anywhere",
     "things_seen": "things, seen styles",
     "count": "counting to six",
     "shape": "shape",
     "digit": "digit, held-out fonts",
+    "flag": "flag, held-out style",
+    "relation": "colour and shape of two",
     "background": "colour of the background",
 }
 
@@ -40,7 +43,7 @@ def main() -> None:
     def x(row: dict) -> float:
         return (begin[row["stage"]] + row["step"] * batch[row["stage"]]) / 1000
 
-    fig, (left, right) = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
+    fig, (left, right) = plt.subplots(1, 2, figsize=(13.5, 4.2), layout="constrained")
     for spec in stages:
         part = [r for r in rows if "loss" in r and r["stage"] == spec["name"]]
         left.plot([x(r) for r in part], [r["loss"] for r in part], label=f"{spec['name']} ({spec['data']})", lw=1.2)
@@ -53,9 +56,9 @@ def main() -> None:
         xlabel="samples (thousands)",
         ylabel="exact answers, %",
         ylim=(0, 100),
-        title="Probe during training (40 to 80 pictures a task)",
+        title="Probe during training (100 pictures a task)",
     )
-    right.legend(fontsize=8)
+    right.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
     for axis in (left, right):
         axis.grid(alpha=0.3)
     args.out.parent.mkdir(exist_ok=True)

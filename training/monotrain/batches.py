@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from . import glosses, questions
@@ -13,29 +14,31 @@ from .tokenizer import Tokenizer, fake_records
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IGNORE = -100
+GROUP = 8  # batches made together
 
 
 @dataclass
 class Batch:
-    """ids and the next-token targets [B, N]; pixels of one tile a row, at `start`, or none. The first `shared`
+    """ids and the next-token targets [B, N]; u8 tiles [B, S, S, 3] of one tile a row, at `start`, or none. The first `shared`
     positions are the same in every row."""
 
     ids: Tensor
     targets: Tensor
-    pixels: Tensor | None
+    tiles: Tensor | None
     start: int | None
     shared: int = 0
 
 
 def normalise(tiles: Tensor) -> Tensor:
     """u8 or float tiles [T, S, S, 3] in 0..255 -> pixel values [T, 3, S, S]."""
-    return ((tiles.float() / 255 - torch.tensor(MEAN)) / torch.tensor(STD)).permute(0, 3, 1, 2)
+    mean, std = (torch.tensor(x, device=tiles.device) for x in (MEAN, STD))
+    return ((tiles.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
-def augment(rng: np.random.Generator, tiles: np.ndarray, records: list[dict]) -> np.ndarray:
-    """Mirror (where no side is named), shift by a few pixels, and mild changes of light and colour."""
-    out = tiles.astype(np.float32)
-    n, s = len(tiles), tiles.shape[1]
+def augment(rng: np.random.Generator, tiles: np.ndarray, records: list[dict], side: int) -> np.ndarray:
+    """Mirror (where no side is named), shift by a few pixels, mild changes of light and colour; resized to the side."""
+    out = resize(tiles, side).astype(np.float32)
+    n, s = len(out), side
     shifts = rng.integers(-(s // 16), s // 16 + 1, (n, 2))
     gains = rng.normal(1, 0.07, (n, 1, 1, 1)) + rng.normal(0, 0.04, (n, 1, 1, 3))
     lifts = rng.normal(0, 8, (n, 1, 1, 1))
@@ -45,7 +48,15 @@ def augment(rng: np.random.Generator, tiles: np.ndarray, records: list[dict]) ->
         dy, dx = shifts[i]
         rows, cols = np.clip(np.arange(s) + dy, 0, s - 1), np.clip(np.arange(s) + dx, 0, s - 1)
         out[i] = out[i][rows][:, cols]
-    return np.clip(out * gains + lifts, 0, 255)
+    return np.clip(out * gains + lifts, 0, 255).astype(np.uint8)
+
+
+def resize(tiles: np.ndarray, side: int) -> np.ndarray:
+    """Tiles [T, S, S, 3] at another side, antialiased."""
+    if tiles.shape[1] == side:
+        return tiles
+    image = torch.from_numpy(tiles).permute(0, 3, 1, 2)
+    return F.interpolate(image, size=(side, side), mode="bilinear", antialias=True).permute(0, 2, 3, 1).numpy()
 
 
 class Source:
@@ -54,24 +65,32 @@ class Source:
     def __init__(self, state: Path, cfg: dict, tokenizer: Tokenizer):
         self.tok, self.seed = tokenizer, cfg["data"]["seed"]
         self.text_budget = cfg["data"]["text_tokens"]
-        tile = cfg["model"]["tile"]
-        folder = state / f"train_{tile}"
-        names = [folder / f"shard_{k:03}" for k in range(cfg["data"]["shards"])]
-        # Held in memory: pages of a mapped file that is read at random are dropped on a busy machine.
+        self.folder, self.shards = state / f"train_{cfg['model']['tile']}", cfg["data"]["shards"]
+        self.mix, self.short = cfg["data"]["mix"], cfg["data"]["short"]
+        self.only_core = cfg["data"]["only_core"]
+        self.usable: dict[str, list[tuple[int, int]]] = {}
+        self.glosses = glosses.glosses(state)
+        self.patch = cfg["model"]["patch"]
+        self.sides = sorted({s["tile"] for s in cfg["stage"] if "tile" in s})
+        self.open = tokenizer.head()
+        self.cache: dict[str, list[int]] = {}
+
+    def load(self) -> None:
+        """The pictures, held in memory: pages of a mapped file that is read at random are dropped on a busy machine."""
+        names = [self.folder / f"shard_{k:03}" for k in range(self.shards)]
         self.tiles = [np.load(n.with_suffix(".npy")) for n in names]
         self.records = [json.loads(n.with_suffix(".json").read_text()) for n in names]
-        self.mix, self.short = cfg["data"]["mix"], cfg["data"]["short"]
-        self.usable: dict[str, list[tuple[int, int]]] = {task: [] for task in self.mix}
         for k, records in enumerate(self.records):
             for i, r in enumerate(records):
                 task = "shape" if r["t"] == "two" else r["t"]
-                if task in self.mix and questions.knows(r, cfg["data"]["only_core"]):
-                    self.usable[task].append((k, i))
-        self.glosses = glosses.glosses(state)
-        self.visual = (tile // cfg["model"]["patch"] // 2) ** 2
-        self.open = tokenizer.head()
-        self.image = tokenizer.pieces("<img>" + "<IMG_CONTEXT>" * self.visual + "</img>\n")
-        self.cache: dict[str, list[int]] = {}
+                if task in self.mix and questions.knows(r, self.only_core):
+                    self.usable.setdefault(task, []).append((k, i))
+
+    def visual(self, tile: int) -> int:
+        return (tile // self.patch // 2) ** 2
+
+    def image(self, tile: int) -> list[int]:
+        return self.pieces("<img>" + "<IMG_CONTEXT>" * self.visual(tile) + "</img>\n")
 
     def pieces(self, text: str) -> list[int]:
         ids = self.cache.get(text)
@@ -105,36 +124,56 @@ class Source:
             return questions.turns(rng, record, 2)
         return questions.turns(rng, record, most)
 
-    def images(self, rng, batch: int, what: str) -> Batch:
+    def images(self, rng, batch: int, what: str, tile: int) -> list[Batch]:
+        """GROUP batches of pictures at a tile side: conversations of like length together, so that little is padded."""
+        if not self.usable:
+            self.load()
         weights = np.array(list(self.mix.values()))
-        tasks = rng.choice(list(self.mix), size=batch, p=weights / weights.sum())
+        tasks = rng.choice(list(self.mix), size=batch * GROUP, p=weights / weights.sum())
         places = [questions.one(rng, self.usable[t]) for t in tasks]
         records = [self.records[k][i] for k, i in places]
-        tiles = augment(rng, np.stack([self.tiles[k][i] for k, i in places]), records)
-        head = self.open + self.image
-        # Most batches ask once a picture: they are short, and pictures are what the names are learned from.
-        most = 1 if rng.random() < self.short else 3
-        rows = [self.conversation(self.turns(rng, r, what, most), head, self.text_budget) for r in records]
-        ids, targets = self.pad(rows, min(max(len(ids) for ids, _ in rows), len(head) + self.text_budget))
-        return Batch(ids, targets, normalise(torch.from_numpy(tiles)), len(self.open) + 1, len(self.open) + 1)
-
-    def text(self, rng, batch: int, length: int) -> Batch:
-        """Text only: half plain language (glosses, captions), half conversation, packed to the length."""
+        head = self.open + self.image(tile)
         rows = []
-        for _ in range(batch):
-            if rng.random() < 0.5:
-                ids: list[int] = [1]
-                while len(ids) < length:
-                    if rng.random() < 0.6:
-                        line = questions.one(rng, self.glosses)
-                    else:
-                        line = questions.caption(next(fake_records(rng, 1)))
-                    ids += self.tok.pieces(line + "\n")
+        for record in records:
+            # Most pictures are asked about once: names are learned from pictures, not from further questions.
+            most = 1 if rng.random() < self.short else 3
+            rows.append(self.conversation(self.turns(rng, record, what, most), head, self.text_budget))
+        order = np.argsort([len(ids) for ids, _ in rows], kind="stable").reshape(GROUP, batch)
+        out = []
+        for chosen in rng.permutation(order):
+            mine = [rows[i] for i in chosen]
+            ids, targets = self.pad(mine, max(len(ids) for ids, _ in mine))
+            tiles = np.stack([self.tiles[places[i][0]][places[i][1]] for i in chosen])
+            tiles = augment(rng, tiles, [records[i] for i in chosen], tile)
+            out.append(Batch(ids, targets, torch.from_numpy(tiles), len(self.open) + 1, len(self.open) + 1))
+        return out
+
+    def described(self, rng) -> tuple[list[int], list[int]]:
+        """A conversation about a picture given in words, which stand in place of its visual tokens: so the language
+        model learns to read that place, before there is anything to see in it."""
+        record = next(fake_records(rng, 1))
+        words = self.pieces(questions.caption(record))
+        room = self.visual(int(rng.choice(self.sides)))
+        words = (words * room)[:room]
+        head = self.open + self.pieces("<img>") + words + self.pieces("</img>\n")
+        return self.conversation(questions.turns(rng, record, 3), head, self.text_budget)
+
+    def text(self, rng, batch: int) -> list[Batch]:
+        """GROUP batches without pictures: plain language (glosses, captions), conversation, pictures in words."""
+        rows = []
+        for _ in range(batch * GROUP):
+            roll = rng.random()
+            if roll < 0.2:
+                line = questions.one(rng, self.glosses) if rng.random() < 0.7 else questions.caption(next(fake_records(rng, 1)))
+                ids = [1, *self.tok.pieces(line + "\n")]
                 rows.append((ids, [IGNORE, *ids[1:]]))
+            elif roll < 0.4:
+                rows.append(self.conversation(questions.text_turns(rng), self.open, self.text_budget))
             else:
-                rows.append(self.conversation(questions.text_turns(rng), self.open, length - len(self.open)))
-        ids, targets = self.pad(rows, length)
-        return Batch(ids, targets, None, None)
+                rows.append(self.described(rng))
+        order = np.argsort([len(ids) for ids, _ in rows], kind="stable").reshape(GROUP, batch)
+        chosen = [[rows[i] for i in part] for part in rng.permutation(order)]
+        return [Batch(*self.pad(mine, max(len(ids) for ids, _ in mine)), None, None) for mine in chosen]
 
     def pad(self, rows: list[tuple[list[int], list[int]]], length: int) -> tuple[Tensor, Tensor]:
         """Right-padded (harmless: attention is causal), targets shifted to the position that predicts them."""
@@ -146,10 +185,10 @@ class Source:
             targets[i, : n - 1] = torch.tensor(target[1:n])
         return ids, targets
 
-    def batch(self, stage: int, step: int, spec: dict) -> Batch:
-        """The batch of a step of a stage."""
-        rng = np.random.default_rng([self.seed, stage, step])
+    def group(self, stage: int, number: int, spec: dict) -> list[Batch]:
+        """The batches of steps GROUP * number and on of a stage."""
+        rng = np.random.default_rng([self.seed, stage, number])
         every = spec.get("text_every", 0)
-        if spec["data"] == "text" or (every and step % every == 0):
-            return self.text(rng, spec["batch"], 64)
-        return self.images(rng, spec["batch"], spec["data"])
+        if spec["data"] == "text" or (every and number % every == every - 1):
+            return self.text(rng, spec["batch"])
+        return self.images(rng, spec["batch"], spec["data"], spec["tile"])

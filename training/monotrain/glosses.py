@@ -3,12 +3,12 @@
 from pathlib import Path
 
 
-def glosses(state: Path) -> list[str]:
+def glosses(state: Path, parts: tuple[str, ...] = ("noun", "adj", "verb")) -> list[str]:
     """Lines "word: gloss", short ones of common (single-word) entries, in a fixed shuffled order."""
     import numpy as np
 
     out = []
-    for part in ("noun", "adj", "verb"):
+    for part in parts:
         for line in (state / "wordnet/usr/share/wordnet" / f"data.{part}").read_text(errors="replace").splitlines():
             if line.startswith("  ") or "|" not in line:
                 continue

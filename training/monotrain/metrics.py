@@ -55,6 +55,7 @@ def _count(r: dict, _i: int):
 
 TASKS = {
     "things_twemoji": Task("twemoji", "things, style never trained on (twemoji)", _name),
+    "things_centred": Task("twemoji_centred", "things, the same style, whole and centred on one colour", _name),
     "things_openmoji": Task("openmoji", "things, style never trained on (openmoji, line art)", _name),
     "things_seen": Task("seen_styles", "things, styles trained on, new pictures", _name),
     "kind": Task("twemoji", "kind of thing (twemoji)", lambda r, i: ("What kind of thing is it?", said(THINGS[r["n"]].kind))),
@@ -72,7 +73,7 @@ TASKS = {
     "digit": Task("digit", "digit, font families never trained on", lambda r, i: ("What digit is this?", str(r["d"]))),
     "flag": Task("flag", "flag, style never trained on (twemoji), of 48", lambda r, i: ("Which country's flag is this?", r["n"])),
 }
-PROBE = ("things_twemoji", "things_seen", "background", "count", "shape", "digit")
+PROBE = ("things_twemoji", "things_centred", "things_seen", "yes_no", "background", "count", "shape", "relation", "digit", "flag")
 
 
 def same(answer: str, want: str) -> bool:

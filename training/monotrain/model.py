@@ -3,8 +3,8 @@
 Tensor names and layouts are those of the official checkpoints (InternLM2 with interleaved `wqkv`,
 `feed_forward_ve`, and for 1.5 `attention.wqkv_ve` / `attention.wo_ve`), so `state_dict()` is the checkpoint.
 
-Routing takes a `Route`: in training every sequence of a batch has its image at the same offset, so the
-visual rows are a slice and no row is computed twice; any other layout passes a boolean mask.
+A sequence is handled as stretches of one modality (system prompt, image, conversation), each with its experts,
+so that no row is computed twice and nothing is masked; the system prompt is computed once for the batch.
 """
 
 from dataclasses import dataclass, field
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from . import pointwise
 
 
 @dataclass
@@ -33,6 +35,7 @@ class ModelConfig:
     vision_size: int = 192
     vision_image_size: int = 64
     visual_attention: str = "qkvo"
+    experts: bool = True  # False: the image takes the text's weights too (for the ablation)
     image_token: int = field(default=-1)
 
     @property
@@ -50,22 +53,12 @@ KeyValue = tuple[Tensor, Tensor]
 
 
 @dataclass
-class Route:
-    """Which rows are visual: a slice of positions common to the batch, a mask [B, N], or none."""
+class Part:
+    """A stretch of positions of one modality: the residual stream [B, n, D] (B = 1: common to the batch)."""
 
-    start: int = 0
-    stop: int = 0
-    mask: Tensor | None = None
-
-    def __call__(self, x: Tensor, text: nn.Module, visual: nn.Module | None) -> Tensor:
-        """Applies `text` to the text rows of x and `visual` to the visual ones."""
-        if visual is None or (self.mask is None and self.stop <= self.start):
-            return text(x)
-        if self.mask is not None:
-            return torch.where(self.mask[..., None], visual(x), text(x))
-        a, b = self.start, self.stop
-        before, after = text(torch.cat([x[:, :a], x[:, b:]], 1)).split([a, x.shape[1] - b], 1)
-        return torch.cat([before, visual(x[:, a:b]), after], 1)
+    x: Tensor
+    visual: bool
+    rope: Rope
 
 
 class RMSNorm(nn.Module):
@@ -77,9 +70,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.float()
-        x = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps)
-        return x.to(self.weight.dtype) * self.weight
+        return pointwise.rms_norm(x, self.weight, self.eps)
 
 
 def linear(n_in: int, n_out: int) -> nn.Linear:
@@ -94,12 +85,12 @@ class FeedForward(nn.Module):
         self.w1, self.w3, self.w2 = linear(size, inner), linear(size, inner), linear(inner, size)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+        return self.w2(pointwise.gate(self.w1(x), self.w3(x)))
 
 
-def rope_tables(cfg: ModelConfig, total: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """cos and sin [N, d/2] of half-split RoPE at positions 0..total-1."""
-    d, base, pos = cfg.head_size, cfg.rope_theta, torch.arange(total, device=device).float()
+def rope_tables(cfg: ModelConfig, total: int, like: Tensor) -> Rope:
+    """cos and signed sin [N, d] of half-split RoPE at positions 0..total-1, in the type and place of `like`."""
+    d, base, pos = cfg.head_size, cfg.rope_theta, torch.arange(total, device=like.device).float()
     scaling = cfg.rope_scaling
     if scaling and scaling["type"] == "linear":
         pos = pos / scaling["factor"]
@@ -108,16 +99,12 @@ def rope_tables(cfg: ModelConfig, total: int, device: torch.device) -> tuple[Ten
         base = base * (f * total / cfg.max_positions - (f - 1)) ** (d / (d - 2))
     inv = base ** -(torch.arange(0, d, 2, device=pos.device).float() / d)
     angle = pos[:, None] * inv
-    return angle.cos(), angle.sin()
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    a, b = x.chunk(2, -1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+    cos, sin = angle.cos(), angle.sin()
+    return torch.cat([cos, cos], -1).to(like.dtype), torch.cat([-sin, sin], -1).to(like.dtype)
 
 
 class Attention(nn.Module):
-    """Grouped-query causal attention; projections routed by modality when visual experts exist."""
+    """Grouped-query causal attention; the visual rows have their own projections where `visual_attention` says so."""
 
     def __init__(self, cfg: ModelConfig):
         super().__init__()
@@ -128,30 +115,29 @@ class Attention(nn.Module):
         self.wqkv_ve = linear(size, rows) if cfg.visual_attention in ("qkv", "qkvo") else None
         self.wo_ve = linear(cfg.heads * d, size) if cfg.visual_attention == "qkvo" else None
 
-    def forward(self, x: Tensor, route: Route, rope: Rope, past: KeyValue | None = None) -> tuple[Tensor, KeyValue]:
-        """Heads' outputs before the output projection, and the keys and values of these rows. `past` (batch 1)
-        are keys and values of positions before them that all rows of the batch share."""
-        c = self.cfg
-        batch, n, _ = x.shape
-        k_heads, group, d = c.kv_heads, c.heads // c.kv_heads, c.head_size
-        qkv = route(x, self.wqkv, self.wqkv_ve).view(batch, n, k_heads, group + 2, d).permute(0, 2, 3, 1, 4)
-        cos, sin = (t.to(qkv.dtype) for t in rope)
-        qk = rotate(qkv[:, :, : group + 1], cos, sin)
-        q = (qk[:, :, :group] * d**-0.5).reshape(batch, k_heads, group * n, d)
-        k, v = qk[:, :, group], qkv[:, :, group + 1]
-        own = (k, v)
-        if past is not None:
-            k, v = (torch.cat([p.expand(batch, -1, -1, -1), t], 2) for p, t in zip(past, own, strict=True))
-        total = k.shape[2]
-        bias = torch.full((n, total), float("-inf"), device=x.device).triu(1 + total - n)
-        scores = (q @ k.transpose(-1, -2)).float().view(batch, k_heads, group, n, total) + bias
-        probs = scores.softmax(-1).to(v.dtype).view(batch, k_heads, group * n, total)
-        out = (probs @ v).view(batch, k_heads * group, n, d).transpose(1, 2).reshape(batch, n, -1)
-        return out, own
+    def project(self, x: Tensor, rope: Rope, visual: bool) -> tuple[Tensor, KeyValue]:
+        """Rotated, scaled queries [B, K, G, n, d] and rotated keys with values [B, K, n, d] of normed rows [B, n, D]."""
+        c, (batch, n, _) = self.cfg, x.shape
+        group, w = c.heads // c.kv_heads, self.wqkv_ve if visual and self.wqkv_ve is not None else self.wqkv
+        qkv = w(x).view(batch, n, c.kv_heads, group + 2, c.head_size).permute(0, 2, 3, 1, 4)
+        qk = pointwise.rotate(qkv[:, :, : group + 1], *rope)
+        return qk[:, :, :group], (qk[:, :, group], qkv[:, :, group + 1])
+
+    def attend(self, q: Tensor, past: list[KeyValue]) -> Tensor:
+        """Heads' outputs [B, n, heads * d] of queries over all keys given; the last n of them are the queries' own."""
+        batch, k_heads, group, n, d = q.shape
+        k, v = (torch.cat([p.expand(batch, -1, -1, -1) for p in parts], 2) for parts in zip(*past, strict=True))
+        scores = q.reshape(batch, k_heads, group * n, d) @ k.transpose(-1, -2)
+        probs = pointwise.causal_softmax(scores.view(batch, k_heads, group, n, -1), d**-0.5)
+        out = probs.view(batch, k_heads, group * n, -1) @ v
+        return out.view(batch, k_heads * group, n, d).transpose(1, 2).reshape(batch, n, -1)
+
+    def output(self, x: Tensor, visual: bool) -> Tensor:
+        return (self.wo_ve if visual and self.wo_ve is not None else self.wo)(x)
 
 
 class Layer(nn.Module):
-    """Pre-norm decoder layer with static modality routing."""
+    """Pre-norm decoder layer. Each part of the sequence is of one modality and takes its own experts."""
 
     def __init__(self, cfg: ModelConfig):
         super().__init__()
@@ -161,15 +147,22 @@ class Layer(nn.Module):
         self.attention_norm = RMSNorm(cfg.hidden_size, cfg.rms_norm_eps)
         self.ffn_norm = RMSNorm(cfg.hidden_size, cfg.rms_norm_eps)
 
-    def forward(
-        self, x: Tensor, route: Route, rope: Rope, past: KeyValue | None = None, rows: Tensor | None = None
-    ) -> tuple[Tensor, KeyValue]:
-        """The residual stream after the layer; with a mask `rows` only of those rows, which must be text."""
-        out, own = self.attention(self.attention_norm(x), route, rope, past)
-        if rows is not None:
-            x, out, route = x[rows], out[rows], Route()
-        x = x + route(out, self.attention.wo, self.attention.wo_ve)
-        return x + route(self.ffn_norm(x), self.feed_forward, self.feed_forward_ve), own
+    def forward(self, parts: list[Part], rows: Tensor | None = None) -> list[Part]:
+        """The residual streams after the layer; with a mask `rows` only the last part, and only those rows of it."""
+        past: list[KeyValue] = []
+        out = []
+        for k, part in enumerate(parts):
+            q, own = self.attention.project(self.attention_norm(part.x), part.rope, part.visual)
+            past.append(own)
+            if rows is not None and k + 1 < len(parts):
+                continue
+            x, heads = part.x, self.attention.attend(q, past)
+            if rows is not None:
+                x, heads = x[rows], heads[rows]
+            x = x + self.attention.output(heads, part.visual)
+            x = x + (self.feed_forward_ve if part.visual else self.feed_forward)(self.ffn_norm(x))
+            out.append(Part(x, part.visual, part.rope))
+        return out
 
 
 class Decoder(nn.Module):
@@ -239,14 +232,31 @@ class MonoInternVL(nn.Module):
 
     @torch.no_grad()
     def reset(self) -> None:
-        """Initial weights: normal 0.02, residual projections smaller; visual experts equal the text experts."""
+        """Initial weights, for a residual stream of size one from the first layer on: embeddings of that size, matrices
+        that keep it, and nothing added yet by the layers. (With small embeddings, 0.03, the first layer's additions
+        grew to 100 times all that later layers added, and those learned nothing.)"""
         for name, p in self.named_parameters():
-            if p.dim() > 1:
-                residual = name.endswith(("wo.weight", "w2.weight", "wo_ve.weight"))
-                p.normal_(0, 0.03 / ((2 * self.cfg.layers) ** 0.5 if residual else 1))
-            elif name.endswith("bias"):
+            if "tok_embeddings" in name:
+                p.normal_(0, 1)
+            elif name.endswith(("wo.weight", "w2.weight", "wo_ve.weight", "output.weight")):
+                p.normal_(0, 0.002)
+            elif p.dim() > 1 and "position" not in name:
+                p.normal_(0, p[0].numel() ** -0.5)
+            elif name.endswith(("bias", "position_embedding")):
                 p.zero_()
         self.copy_text_experts()
+
+    @torch.no_grad()
+    def whiten(self, pixels: Tensor, floor: float = 1e-3) -> None:
+        """Starts the patch embedding as a whitening of patches of these pixels: colour is 90 % of their variance, and
+        edges, the rest of it, would be learned late."""
+        p, w = self.cfg.patch, self.vision_model.embeddings.patch_embedding
+        rows = pixels.float().unfold(2, p, p).unfold(3, p, p).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3 * p * p)
+        variance, axes = torch.linalg.eigh(torch.cov(rows.T))
+        scale = (variance + floor * variance[-1]).rsqrt()
+        basis = (axes * scale).T.flip(0)[: w.out_channels]
+        w.weight[: len(basis)] = basis.view(-1, *w.weight.shape[1:]).to(w.weight.dtype)
+        w.bias[: len(basis)] = -(basis @ rows.mean(0)).to(w.bias.dtype)
 
     @torch.no_grad()
     def copy_text_experts(self) -> None:
@@ -267,35 +277,37 @@ class MonoInternVL(nn.Module):
     def forward(
         self, ids: Tensor, pixels: Tensor | None, start: int | None = None, shared: int = 0, rows: Tensor | None = None
     ) -> Tensor:
-        """Hidden states after the final norm, [B, N, D], or [R, D] with a mask `rows` of text positions.
+        """Hidden states after the final norm of all positions from `shared` on, [B, N, D]; with a mask `rows` [B, N]
+        of positions after the image only of those, [R, D].
 
-        With `start` the image occupies that slice in every row of the batch, one tile each; without it the
-        visual rows are those whose id is the image context token. The first `shared` positions are known to be
-        the same text in all rows (the system prompt) and are computed once; their hidden states are not returned.
+        With `start` the image occupies that slice in every row of the batch, one tile each; without it the stretches
+        of image context tokens are found in the ids and must be the same in all rows. The first `shared` positions
+        are known to be the same text in all rows (the system prompt) and are computed once.
         """
         embed = self.language_model.model.tok_embeddings
-        x, route = embed(ids[:, shared:]), Route()
-        if pixels is not None:
-            vis = self.visual_embeddings(pixels).to(x.dtype)
-            if start is not None:
-                a = start - shared
-                route = Route(a, a + vis.shape[1])
-                x = torch.cat([x[:, :a], vis, x[:, route.stop :]], 1)
+        visual = torch.zeros(ids.shape[1], dtype=torch.bool)
+        vis = self.visual_embeddings(pixels) if pixels is not None else None
+        if vis is not None and start is not None:
+            visual[start : start + vis.shape[1]] = True
+        elif vis is not None:
+            visual = (ids[0] == self.cfg.image_token).cpu()
+            vis = vis.reshape(len(ids), -1, vis.shape[-1])
+        cos, sin = rope_tables(self.cfg, ids.shape[1], embed.weight)
+        parts, used = [], 0
+        cuts = [0, *(k for k in range(1, len(visual)) if visual[k] != visual[k - 1] or k == shared), len(visual)]
+        for a, b in zip(cuts, cuts[1:], strict=False):
+            if visual[a]:
+                x, used = vis[:, used : used + b - a].to(embed.weight.dtype), used + b - a
             else:
-                mask = ids[:, shared:] == self.cfg.image_token
-                x = x.clone()
-                x[mask] = vis.flatten(0, 1)
-                route = Route(mask=mask)
-        head = embed(ids[:1, :shared]) if shared else None
-        cos, sin = rope_tables(self.cfg, ids.shape[1], ids.device)
+                x = embed(ids[:1, a:b] if b <= shared else ids[:, a:b])
+            parts.append(Part(x, bool(visual[a]) and self.cfg.experts, (cos[a:b], sin[a:b])))
         layers = self.language_model.model.layers
         for i, layer in enumerate(layers):
-            past = None
-            if head is not None:
-                head, past = layer(head, Route(), (cos[:shared], sin[:shared]))
-            last = rows[:, shared:] if rows is not None and i == len(layers) - 1 else None
-            x, _ = layer(x, route, (cos[shared:], sin[shared:]), past, last)
-        return self.language_model.model.norm(x)
+            last = rows[:, cuts[-2] :] if rows is not None and i == len(layers) - 1 else None
+            parts = layer(parts, last)
+        if rows is None:
+            parts = [Part(torch.cat([p.x for p in parts[bool(shared) :]], 1), False, parts[0].rope)]
+        return self.language_model.model.norm(parts[-1].x)
 
     def logits(self, hidden: Tensor) -> Tensor:
         return self.language_model.output(hidden).float()

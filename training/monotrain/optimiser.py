@@ -5,8 +5,10 @@ from torch import nn
 
 
 def trainable(name: str, what: str) -> bool:
-    """Which tensors a stage trains: `language`, `visual` (delta tuning), or `all`."""
+    """Which tensors a stage trains: `language`, `visual` (delta tuning), `visual and attention`, or `all`."""
     visual = "_ve." in name or name.startswith(("vision_model.", "mlp1."))
+    if what == "visual and attention":
+        return visual or ".attention." in name
     return what == "all" or visual == (what == "visual")
 
 

@@ -189,6 +189,7 @@ def tags(rng: np.random.Generator, r: dict) -> str:
     """Noisy keywords of a picture, in any order, some missing and now and then a wrong one."""
     words = [r[k] for k in ("n", "s", "c", "bg", "a", "b", "thing") if isinstance(r.get(k), str)]
     words += [THINGS[w].kind for w in words if w in THINGS]
+    words = [said(w) if w in THINGS else w for w in words]
     words += [w for k in ("a", "b") if isinstance(r.get(k), list) for w in r[k]]
     if r["t"] == "digit":
         words.append(str(r["d"]))
@@ -196,7 +197,7 @@ def tags(rng: np.random.Generator, r: dict) -> str:
         words.append(NUMBERS[r["n"]])
     words = [w for w in words if rng.random() > 0.15] or words[:1]
     if rng.random() < 0.1:
-        words.append(one(rng, list(THINGS)))
+        words.append(said(one(rng, list(THINGS))))
     rng.shuffle(words)
     return ", ".join(dict.fromkeys(words[:5]))
 

@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from .scenes import Sprites, draw
-from .vocabulary import TRAIN_STYLES, things
+from .vocabulary import COLOUR_STYLES, TRAIN_STYLES, things
 
 ROOT = Path(__file__).parents[1]
 HELD_OUT_FONTS = ("zilla-slab", "kalam", "nunito", "courier-prime")
 LEFT_OUT_FONTS = ("ubuntu-mono",)
 EVAL_SETS = {
     "twemoji": ("thing", ("twemoji",)),
+    "twemoji_centred": ("centred", ("twemoji",)),
     "openmoji": ("thing", ("openmoji",)),
     "seen_styles": ("thing", TRAIN_STYLES),
     "pair": ("pair", ("twemoji",)),
@@ -41,12 +42,12 @@ def fonts(state: Path, held_out: bool) -> list[Path]:
 
 
 def common_things(state: Path, min_styles: int) -> set[str]:
-    """Names drawn in at least `min_styles` of the training styles."""
+    """Names drawn in at least `min_styles` of the coloured training styles."""
     styles: dict[str, set[str]] = {}
     for row in json.loads((state / "sprites.json").read_text()):
         if row["type"] == "thing":
             styles.setdefault(row["name"], set()).add(row["style"])
-    return {t.name for t in things() if len(styles.get(t.name, set()) & set(TRAIN_STYLES)) >= min_styles}
+    return {t.name for t in things() if len(styles.get(t.name, set()) & set(COLOUR_STYLES)) >= min_styles}
 
 
 def save(path: Path, tiles: np.ndarray, records: list[dict]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .vocabulary import COLOURS, SHAPES
+from .vocabulary import COLOURS, MONO_STYLES, SHAPES
 
 CANVAS = (96, 128, 128, 160, 192, 224)
 
@@ -30,13 +30,19 @@ class Sprites:
     def names(self, kind: str) -> list[str]:
         return [n for k, n in self.by_name if k == kind]
 
-    def pick(self, rng: np.random.Generator, kind: str, name: str) -> Image.Image:
-        """A sprite of the name; every style is equally likely, however many drawings it has."""
+    def pick(self, rng: np.random.Generator, kind: str, name: str, bg: str | None = None) -> Image.Image:
+        """A sprite of the name; every style is equally likely (silhouettes less), however many drawings it has.
+        Silhouettes take any colour but that of the background."""
         choices = self.by_name[kind, name]
         styles = sorted({self.styles[i] for i in choices})
-        style = styles[rng.integers(len(styles))]
+        weights = np.array([0.4 if s in MONO_STYLES else 1.0 for s in styles])
+        style = str(rng.choice(styles, p=weights / weights.sum()))
         mine = [i for i in choices if self.styles[i] == style]
-        return Image.fromarray(self.pixels[mine[rng.integers(len(mine))]], "RGBA")
+        pixels = self.pixels[mine[rng.integers(len(mine))]]
+        if style in MONO_STYLES:
+            pixels = pixels.copy()
+            pixels[..., :3] = jitter(rng, COLOURS[str(rng.choice([c for c in COLOURS if c != bg]))])
+        return Image.fromarray(pixels, "RGBA")
 
 
 def jitter(rng: np.random.Generator, colour: tuple[int, int, int], amount: float = 14) -> tuple[int, int, int]:
@@ -128,6 +134,17 @@ def places(rng, n: int, w: int, h: int, r: float) -> list[tuple[float, float]]:
     return out
 
 
+def centred(rng, sprites: Sprites):
+    """A thing as emoji are usually given: whole, upright, in the middle, on one colour, mostly white."""
+    names = sprites.names("thing")
+    name = names[rng.integers(len(names))]
+    bg = "white" if rng.random() < 0.6 else str(rng.choice(list(COLOURS)))
+    image = Image.new("RGB", (128, 128), (255, 255, 255) if bg == "white" else jitter(rng, COLOURS[bg]))
+    cx, cy = rng.normal(64, 2, 2)
+    paste(rng, image, sprites.pick(rng, "thing", name, bg), cx, cy, 128 * rng.uniform(0.75, 1.0), 0)
+    return image, {"t": "thing", "n": name, "bg": bg}
+
+
 def thing(rng, sprites: Sprites):
     names = sprites.names("thing")
     name = names[rng.integers(len(names))]
@@ -135,7 +152,7 @@ def thing(rng, sprites: Sprites):
     m = min(image.size)
     size = m * rng.uniform(0.55, 1.0)
     slack = [max(0.0, (s - size) / 2 + size * 0.08) for s in image.size]
-    sprite = sprites.pick(rng, "thing", name)
+    sprite = sprites.pick(rng, "thing", name, bg)
     if rng.random() < 0.5:
         sprite = sprite.transpose(Image.FLIP_LEFT_RIGHT)
     cx, cy = (s / 2 + rng.uniform(-k, k) for s, k in zip(image.size, slack, strict=True))
@@ -153,7 +170,7 @@ def pair(rng, sprites: Sprites):
         along = (0.27 if k == 0 else 0.73) + rng.uniform(-0.03, 0.03)
         across = 0.5 + rng.uniform(-0.15, 0.15)
         x, y = (along, across) if rel == "left" else (across, along)
-        paste(rng, image, sprites.pick(rng, "thing", name), x * w, y * h, min(w, h) * rng.uniform(0.38, 0.5))
+        paste(rng, image, sprites.pick(rng, "thing", name, bg), x * w, y * h, min(w, h) * rng.uniform(0.38, 0.5))
     return image, {"t": "pair", "a": a, "b": b, "rel": rel, "bg": bg}
 
 
@@ -172,7 +189,7 @@ def count(rng, sprites: Sprites):
     names = sprites.names("thing")
     name = names[rng.integers(len(names))]
     image, bg = canvas(rng, plain=True)
-    sprite = sprites.pick(rng, "thing", name)
+    sprite = sprites.pick(rng, "thing", name, bg)
     r = min(image.size) * (rng.uniform(0.12, 0.16) if n > 3 else rng.uniform(0.14, 0.22))
     for x, y in places(rng, n, *image.size, r):
         paste(rng, image, sprite, x, y, 2 * r, 6)
@@ -236,6 +253,6 @@ def flag(rng, sprites: Sprites):
 
 def draw(rng: np.random.Generator, task: str, sprites: Sprites, fonts: list[Path], tile: int) -> tuple[np.ndarray, dict]:
     """A tile [S, S, 3] u8 of the given task and the record of what it shows."""
-    maker = {"thing": thing, "pair": pair, "count": count, "shape": shapes, "flag": flag}
+    maker = {"thing": thing, "centred": centred, "pair": pair, "count": count, "shape": shapes, "flag": flag}
     image, record = digit(rng, fonts) if task == "digit" else maker[task](rng, sprites)
     return np.asarray(image.convert("RGB").resize((tile, tile), Image.BICUBIC)), record

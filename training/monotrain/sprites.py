@@ -38,9 +38,14 @@ def svg_of(icons: dict, slug: str) -> str | None:
 
 
 def raster(svg: str, side: int = SIDE) -> Image.Image:
-    """An SVG drawn into a side x side RGBA square, aspect kept, cut to its ink and centred."""
+    """An SVG drawn as `square` says."""
     png = resvg_py.svg_to_bytes(svg_string=svg, width=side * 2)
-    img = Image.open(io.BytesIO(bytes(png))).convert("RGBA")
+    return square(Image.open(io.BytesIO(bytes(png))), side)
+
+
+def square(img: Image.Image, side: int = SIDE) -> Image.Image:
+    """A picture as a side x side RGBA square, aspect kept, cut to its ink and centred."""
+    img = img.convert("RGBA")
     box = img.getchannel("A").point(lambda a: 255 if a > 8 else 0).getbbox()
     if box is None:
         raise ValueError("empty picture")
@@ -52,13 +57,25 @@ def raster(svg: str, side: int = SIDE) -> Image.Image:
     return out
 
 
+def variants(slug: str) -> list[str]:
+    """How the sets spell one slug: with and without hyphens, and numbered when there are several drawings."""
+    return list(dict.fromkeys([slug, slug.replace("-", ""), *(f"{slug}-{k}" for k in (1, 2, 3))]))
+
+
+def by_codepoint(packages: Path) -> dict[str, str]:
+    """Slug -> name of the file (its code points) in the set that has no slugs, by Noto's table."""
+    chars = json.loads((packages / "@iconify-json" / "noto" / "chars.json").read_text())
+    return {slug: code for code, slug in chars.items()}
+
+
 def build(packages: Path, out: Path) -> None:
     """Draws every sprite of every style into `sprites.npy` with `sprites.json`."""
     pixels, index, seen = [], [], set()
+    code_of, folder_3d = by_codepoint(packages), packages / "@lobehub" / "fluent-emoji-3d" / "assets"
 
-    def add(svg: str, **row) -> None:
+    def add(art: str | Path, **row) -> None:
         try:
-            img = np.asarray(raster(svg))
+            img = np.asarray(raster(art) if isinstance(art, str) else square(Image.open(art)))
         except (ValueError, SyntaxError) as error:
             print("skipped", row, error)
             return
@@ -69,10 +86,16 @@ def build(packages: Path, out: Path) -> None:
             index.append(row)
 
     for style in TRAIN_STYLES + HELD_OUT_STYLES:
+        if style == "fluent-emoji-3d":
+            for thing, slug in ((t, s) for t in things() for s in t.slugs if s in code_of):
+                file = folder_3d / f"{code_of[slug]}.webp"
+                if file.exists():
+                    add(file, type="thing", name=thing.name, style=style, slug=slug)
+            continue
         icons = json.loads((packages / "@iconify-json" / style / "icons.json").read_text())
         for thing in things():
             for slug in thing.slugs:
-                for variant in dict.fromkeys((slug, slug.replace("-", ""))):
+                for variant in variants(slug):
                     svg = svg_of(icons, variant)
                     if svg:
                         add(svg, type="thing", name=thing.name, style=style, slug=variant)

@@ -11,6 +11,7 @@ import shutil
 import signal
 import time
 import tomllib
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import torch.nn.functional as F
 
 from . import checkpoint, tokenizer
 from .answers import answer
-from .batches import IGNORE, Batch
+from .batches import IGNORE, Batch, normalise, resize
 from .loader import Loader
 from .metrics import PROBE, TASKS, score
 from .model import ModelConfig, MonoInternVL
@@ -41,7 +42,10 @@ def build(cfg: dict, tok: tokenizer.Tokenizer) -> MonoInternVL:
 def loss_of(model: MonoInternVL, batch: Batch) -> torch.Tensor:
     """Mean cross-entropy over the answer tokens; only their rows go through the last FFN and the output."""
     rows = batch.targets != IGNORE
-    hidden = model(batch.ids, batch.pixels, batch.start, batch.shared, rows)
+    pixels = None
+    if batch.tiles is not None:
+        pixels = normalise(batch.tiles).to(next(model.parameters()).dtype)
+    hidden = model(batch.ids, pixels, batch.start, batch.shared, rows)
     return F.cross_entropy(model.logits(hidden), batch.targets[rows])
 
 
@@ -57,10 +61,8 @@ class Run:
             tokenizer.train(self.state, cfg["model"]["vocab_size"], folder)
         self.tok = tokenizer.Tokenizer(folder)
         gpu = self.device.type == "cuda"
-        self.source = Loader(self.state, cfg, cfg["train"].get("workers", (os.cpu_count() or 4) - 2 if gpu else 0))
+        self.source = Loader(self.state, cfg, cfg["train"].get("workers", (os.cpu_count() or 4) - 2 if gpu else 1))
         self.model = build(cfg, self.tok).to(self.device, torch.bfloat16)
-        if args.compile:
-            self.model.compile()
         self.stage, self.step, self.seconds = 0, 0, 0.0
         self.run_dir = self.state / "runs" / args.name
         self.run_dir.mkdir(parents=True, exist_ok=True)
@@ -73,9 +75,13 @@ class Run:
     def enter(self, saved: dict | None = None) -> None:
         """Sets up the optimiser of the current stage."""
         spec = self.cfg["stage"][self.stage]
-        if self.stage == 1 and self.step == 0 and saved is None:
+        sees = [s["data"] != "text" for s in self.cfg["stage"]]
+        if saved is None and self.stage == sees.index(True):
             self.model.copy_text_experts()
+            folder = self.state / f"train_{self.cfg['model']['tile']}"
+            self.model.whiten(normalise(torch.from_numpy(np.load(folder / "shard_000.npy")[:500])))
         train = self.cfg["train"]
+        self.model.cfg.tile = spec.get("tile", self.cfg["model"]["tile"])
         self.masters = Masters(self.model, spec["train"], train["weight_decay"], train["vision_lr"])
         if saved:
             self.masters.load(saved)
@@ -120,7 +126,8 @@ class Run:
             pictures = folder / TASKS[task].pictures
             records = json.loads(pictures.with_suffix(".json").read_text())
             keep = [i for i, r in enumerate(records) if knows(r, self.cfg["data"]["only_core"])][:n]
-            tiles, records = torch.from_numpy(np.load(pictures.with_suffix(".npy"))[keep]), [records[i] for i in keep]
+            tiles = torch.from_numpy(resize(np.load(pictures.with_suffix(".npy"))[keep], self.model.cfg.tile))
+            records = [records[i] for i in keep]
             result = score(task, records, lambda q, keep, t=tiles: answer(self.model, self.tok, q, t[keep]))
             scores[task] = float(np.mean([r["right"] for r in result]))
             samples += [f"{task}: {r['question']} -> {r['answer']} ({r['want']})" for r in result[:2]]
@@ -131,7 +138,16 @@ class Run:
     def export(self, out: Path) -> None:
         checkpoint.write(self.model, self.state / "tokenizer", out)
 
-    def go(self, minutes: float) -> None:
+    def take_over(self, other: Path) -> None:
+        """Begins with a finished stage of another run, unless this run has begun; tensors it lacks are left out."""
+        if self.file.exists():
+            return
+        saved, own = torch.load(other, weights_only=True), self.model.state_dict()
+        saved["model"] = {k: v for k, v in saved["model"].items() if k in own}
+        torch.save(saved, self.file)
+
+    def go(self, minutes: float, at_end: Callable[["Run"], None] | None = None) -> None:
+        """Trains on from the saved state; `at_end` is called after each stage."""
         self.resume()
         began = saved = time.time()
         train = self.cfg["train"]
@@ -142,6 +158,8 @@ class Run:
             if self.step >= spec["steps"]:
                 self.save()
                 shutil.copyfile(self.file, self.file.with_stem(f"state_{spec['name']}"))
+                if at_end:
+                    at_end(self)
                 if self.stage + 1 == len(self.cfg["stage"]):
                     break
                 self.stage, self.step = self.stage + 1, 0
@@ -150,8 +168,8 @@ class Run:
             t = time.time()
             b = self.source.batch(self.stage, self.step, spec)
             b.ids, b.targets = b.ids.to(self.device), b.targets.to(self.device)
-            if b.pixels is not None:
-                b.pixels = b.pixels.to(self.device, torch.bfloat16)
+            if b.tiles is not None:
+                b.tiles = b.tiles.to(self.device)
             loss = loss_of(self.model, b)
             loss.backward()
             lr = learning_rate(self.step, spec)
@@ -182,7 +200,6 @@ def main() -> None:
     parser.add_argument("--state", type=Path, default=ROOT / ".state")
     parser.add_argument("--name", default="mono-tiny", help="name of the run; its state is resumed")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop (and save) after so long")
-    parser.add_argument("--compile", action="store_true", help="torch.compile the loss")
     parser.add_argument("--export", type=Path, help="write the checkpoint folder of the saved state and end")
     parser.add_argument("--probe", action="store_true", help="probe the saved state and end")
     args = parser.parse_args()

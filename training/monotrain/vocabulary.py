@@ -4,7 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DATA = Path(__file__).parents[1] / "data"
-TRAIN_STYLES = ("noto", "noto-v1", "fluent-emoji", "fluent-emoji-flat", "fxemoji", "emojione")
+COLOUR_STYLES = (
+    "noto", "noto-v1", "fluent-emoji", "fluent-emoji-flat", "fluent-emoji-3d", "fxemoji", "emojione", "streamline-emojis",
+)  # fmt: skip
+# Silhouettes, given a random colour when drawn: they teach the outline.
+MONO_STYLES = ("fluent-emoji-high-contrast", "emojione-monotone")
+TRAIN_STYLES = COLOUR_STYLES + MONO_STYLES
 HELD_OUT_STYLES = ("twemoji", "openmoji")
 
 COLOURS = {

@@ -1,6 +1,7 @@
 //! Chores of the project. `cargo xtask test` is the one test command: it installs or names what it needs, then checks
 //! format and lints and runs every test.
 
+mod browser;
 mod bundle;
 mod nvrtc;
 mod test;
@@ -35,6 +36,8 @@ enum Task {
     WebAssets,
     /// Build the browser demo, serve it on this machine and open it
     Web(web::PageOptions),
+    /// Build the page and test it, the library and the engine in Chromium
+    BrowserTests(browser::Options),
 }
 
 fn main() -> Result<()> {
@@ -46,6 +49,7 @@ fn main() -> Result<()> {
         Task::Wasm(options) => web::build_module(&options),
         Task::WebAssets => web::prepare_assets(),
         Task::Web(options) => web::run_page(&options),
+        Task::BrowserTests(options) => browser::run_all(&options),
     }
 }
 

@@ -121,20 +121,14 @@ pub async fn open_backend(choice: &BackendChoice) -> Result<Opened, BackendError
     }
 }
 
-/// CUDA where it works, else another GPU, else the CPU if no GPU was asked for.
+/// The GPU through wgpu, else the CPU if no GPU was asked for. CUDA has to be asked for until its kernels have run on a
+/// GPU: a wrong answer is worse than a slow one.
 async fn open_best(choice: &BackendChoice) -> Result<Opened, BackendError> {
-    let mut why_not_cuda = String::new();
-    if choice.tier.is_none() {
-        match open_cuda(choice) {
-            Ok(opened) => return Ok(opened),
-            Err(error) if has_cuda_driver() => why_not_cuda = format!(" CUDA is not used: {error}."),
-            Err(_) => {}
-        }
-    }
+    let hint = if has_cuda_driver() { " CUDA is there too, with --backend cuda." } else { "" };
     match open_wgpu(choice).await {
-        Ok(opened) => Ok(Opened { reason: opened.reason + &why_not_cuda, ..opened }),
+        Ok(opened) => Ok(Opened { reason: opened.reason + hint, ..opened }),
         Err(error) if choice.device.is_some() || choice.tier.is_some() => Err(error),
-        Err(error) => open_cpu(choice, format!("The CPU, because {error}.{why_not_cuda}")),
+        Err(error) => open_cpu(choice, format!("The CPU, because {error}.{hint}")),
     }
 }
 

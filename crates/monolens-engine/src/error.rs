@@ -12,6 +12,14 @@ pub enum EngineError {
     /// The device. After [`BackendError::DeviceLost`] call [`crate::Engine::recover`].
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// The device's memory is too small for the model, or for its context.
+    #[error("{error}. {advice}")]
+    TooLarge {
+        /// What the device said.
+        error: BackendError,
+        /// What takes how much, and what would fit.
+        advice: String,
+    },
     /// The checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -46,7 +54,8 @@ pub enum EngineError {
     Cancelled,
     /// The prompt, or the prompt with the answer so far, is longer than the context.
     #[error(
-        "the prompt has {needed} tokens ({visual} visual), the context holds {available}, the answer included"
+        "the prompt has {needed} tokens ({visual} visual), the context holds {available}, the answer included{}",
+        hint(.visual)
     )]
     ContextOverflow {
         /// Tokens of the prompt.
@@ -112,6 +121,11 @@ pub enum EngineError {
     /// The bookkeeping contradicts itself.
     #[error("internal error: {0}")]
     Internal(&'static str),
+}
+
+/// What helps where images take much of the context.
+fn hint(visual: &usize) -> &'static str {
+    if *visual > 0 { "; fewer tiles an image take less" } else { "" }
 }
 
 impl EngineError {

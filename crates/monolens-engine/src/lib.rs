@@ -52,6 +52,7 @@ mod inspect;
 pub mod kv;
 pub mod loader;
 mod look;
+mod memory;
 mod options;
 mod pack;
 mod prompt;

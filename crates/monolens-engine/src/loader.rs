@@ -116,24 +116,27 @@ impl Loader<'_, '_> {
     /// Loads these weights, those that the backend lacks.
     pub async fn load(mut self, backend: &mut dyn Backend, specs: &[WeightSpec]) -> Result<(), EngineError> {
         // Everything is looked up before the first byte moves: what is missing is told at once.
-        let supplies = specs.iter().map(|spec| self.supply(spec)).collect::<Result<Vec<_>, _>>()?;
-        let size = |(spec, supply): (&WeightSpec, &Supply)| {
-            supply.format().bytes(&spec.shape).map_or(0, |bytes| bytes as u64)
-        };
-        let total = specs.iter().zip(&supplies).map(size).sum();
+        let supplies = self.supplies(specs)?;
+        let total = specs.iter().zip(&supplies).map(device_bytes).sum();
         let mut done = 0;
         for (spec, &supply) in specs.iter().zip(&supplies) {
             if !backend.has_weight(&spec.name) {
                 self.load_one(backend, spec, supply, done, total).await?;
             }
-            done += size((spec, &supply));
+            done += device_bytes((spec, &supply));
         }
         backend.settle().await?;
         self.report("", done, total)
     }
 
-    fn supply(&self, spec: &WeightSpec) -> Result<Supply, CheckpointError> {
-        Supply::of(self.config, spec, self.wish, &|tensor| self.reader.info(tensor))
+    /// Bytes that these weights take on the device.
+    pub fn bytes(&self, specs: &[WeightSpec]) -> Result<u64, CheckpointError> {
+        Ok(specs.iter().zip(&self.supplies(specs)?).map(device_bytes).sum())
+    }
+
+    fn supplies(&self, specs: &[WeightSpec]) -> Result<Vec<Supply>, CheckpointError> {
+        let supply = |spec| Supply::of(self.config, spec, self.wish, &|tensor| self.reader.info(tensor));
+        specs.iter().map(supply).collect()
     }
 
     async fn load_one(
@@ -190,6 +193,7 @@ impl Loader<'_, '_> {
     }
 
     /// Reads a tensor, checks it if so wanted, and hands it to `take` in pieces; waits for the device now and then.
+    #[expect(clippy::type_complexity, reason = "a name for the callback would hide what it gets")]
     async fn pass_on(
         &mut self,
         backend: &mut dyn Backend,
@@ -229,6 +233,11 @@ impl Loader<'_, '_> {
             ControlFlow::Break(()) => Err(EngineError::Cancelled),
         }
     }
+}
+
+/// Bytes of a weight in the format in which a backend gets it.
+fn device_bytes((spec, supply): (&WeightSpec, &Supply)) -> u64 {
+    supply.format().bytes(&spec.shape).map_or(0, |bytes| bytes as u64)
 }
 
 /// Rounds a tensor that comes in pieces of any size.

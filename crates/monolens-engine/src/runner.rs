@@ -10,7 +10,7 @@ use monolens_graph::{Axes, Axis, Backend, BackendError, Graph, Source};
 use monolens_models::image::{MEAN, STD};
 
 /// Prompt rows of the first step: in a browser few, until it is known how fast the device is.
-const FIRST_CHUNK: usize = if cfg!(target_arch = "wasm32") { 128 } else { usize::MAX };
+const FIRST_CHUNK: usize = if cfg!(target_arch = "wasm32") { 128 } else { 1 << 16 };
 /// Prompt rows of a step at least, however slow the device is: fewer would read the weights too often.
 const LEAST_CHUNK: usize = ROUTE_BLOCK;
 

@@ -3,6 +3,7 @@
 use crate::blueprint::{Blueprint, default_context, default_kv_dtype};
 use crate::kv::pages_for;
 use crate::loader::{Loader, LocalWeights, OnProgress, Progress, Stage, WeightReader, used_weights};
+use crate::memory::Needs;
 use crate::runner::{Runner, Sizes, is_too_large};
 use crate::scheduler::{Limits, Scheduler};
 use crate::{Engine, EngineError, EngineOptions};
@@ -103,7 +104,8 @@ impl Prepared {
         let specs = used_weights([&blueprint.vision, &blueprint.decoder]);
         let (config, wish, check_finite) = (model.config(), options.weights, options.check_finite);
         let loader = Loader { reader, config, wish, check_finite, progress: &mut *progress, in_flight: 0 };
-        loader.load(&mut *backend, &specs).await?;
+        let needs = Needs::new(loader.bytes(&specs)?, &blueprint);
+        loader.load(&mut *backend, &specs).await.map_err(|error| needs.of_weights(error))?;
         let wished = context.or(options.context);
         let mut sizes = sizes(model, options, wished);
         // A pool that nobody asked for may be smaller than the default.
@@ -119,7 +121,7 @@ impl Prepared {
                     sizes.context /= 2;
                     sizes.kv_tokens = sizes.context;
                 }
-                other => break other?,
+                other => break other.map_err(|error| needs.of_context(error, sizes.context, options))?,
             }
         }
         let mut count = 0;
@@ -131,7 +133,8 @@ impl Prepared {
                 ControlFlow::Break(()) => Err(EngineError::Cancelled),
             }
         };
-        let runner = Runner::new(backend, &blueprint, sizes, &mut note).await?;
+        let runner = Runner::new(backend, &blueprint, sizes, &mut note).await;
+        let runner = runner.map_err(|error| needs.of_context(error, sizes.context, options))?;
         Ok(Self { blueprint, runner })
     }
 }

@@ -52,6 +52,7 @@ impl From<EngineError> for Failure {
         use EngineError as E;
         let code = match &error {
             E::Backend(error) => of_backend(error),
+            E::TooLarge { .. } => "out-of-memory",
             E::NeedsRecovery => "device-lost",
             E::Checkpoint(_) | E::Tokenizer(_) | E::Graph(_) | E::Model(_) | E::NoFiniteLogits => "bad-model",
             E::Image(_) => "bad-image",
@@ -109,7 +110,7 @@ mod tests {
         let full = EngineError::ContextOverflow { needed: 3, visual: 2, available: 1 };
         assert_eq!(
             Failure::from(full).text,
-            "the prompt has 3 tokens (2 visual), the context holds 1, the answer included"
+            "the prompt has 3 tokens (2 visual), the context holds 1, the answer included; fewer tiles an image take less"
         );
     }
 }

@@ -7,7 +7,7 @@ mod common;
 use common::*;
 use monolens_cuda::{Arithmetic, CudaBackend, CudaOptions};
 use monolens_cuda_shim::ShimGpu;
-use monolens_engine::{Engine, EngineError, EngineOptions, Progress, Settings};
+use monolens_engine::{EngineError, EngineOptions, Settings};
 use monolens_graph::{Backend, DType};
 use std::ops::ControlFlow;
 
@@ -84,12 +84,12 @@ fn a_full_device_is_an_error_that_says_what_is_free_and_loading_and_dropping_lea
     let Some(backend) = cuda(Arithmetic::Exact, 100 << 10) else { return };
     let (model, options) = (model("mono-v1"), small());
     let load = |backend| {
-        let mut go_on = |_: Progress<'_>| ControlFlow::Continue(());
-        let engine = Engine::load(model.clone(), backend, options.clone(), &mut go_on);
+        let mut on_progress = |_: monolens_engine::Progress<'_>| ControlFlow::Continue(());
+        let engine = monolens_engine::Engine::load(model.clone(), backend, options.clone(), &mut on_progress);
         pollster::block_on(engine)
     };
     let error = load(backend).err().expect("a model does not fit in 100 KiB");
-    assert!(matches!(error, EngineError::Backend(_)), "{error:?}");
+    assert!(matches!(error, EngineError::TooLarge { .. }), "{error:?}");
     assert!(error.to_string().contains("are free"), "{error}");
     // One device for many engines: what one leaves behind would fill it.
     let Ok(gpu) = ShimGpu::with_memory(64 << 20) else { return };

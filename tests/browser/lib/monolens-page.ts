@@ -4,7 +4,10 @@ import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ROOT } from './native.ts';
 
-/** On software WebGPU, which the page takes only when it is told to. */
+/**
+ * On software WebGPU, which the page takes only when it is told to. It compiles kernels for most of a minute on two cores, so
+ * only tests of what WebGPU does differently ask for it.
+ */
 export const ON_GPU = '?backend=wgpu&software=1';
 export const ON_CPU = '?backend=cpu';
 /** A tiny random model whose greedy answers are long: time to stop it, or to take its device away. */
@@ -16,7 +19,7 @@ export class MonolensPage {
   constructor(readonly page: Page) {}
 
   /** Opens the page and waits until its model can be asked. */
-  async open(url: string, query = ON_GPU): Promise<void> {
+  async open(url: string, query = ON_CPU): Promise<void> {
     await this.page.goto(url + query);
     await this.ready();
   }

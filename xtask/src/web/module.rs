@@ -10,7 +10,7 @@ use std::process::Command;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// How to build the module.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub struct Options {
     /// Where the compiler and its standard library for WebAssembly come from
     #[arg(long, value_enum, default_value_t = Choice::Auto)]

@@ -1,6 +1,6 @@
 //! `cargo xtask web`: builds the page, serves it on this machine and opens it.
 
-use super::{ModuleOptions, build_module, tool};
+use super::{ModuleOptions, build_module, npm, tool};
 use crate::root;
 use anyhow::{Context, Result, ensure};
 use std::io::{BufRead, BufReader};
@@ -28,14 +28,16 @@ pub struct Options {
 /// A failed build, which a page that is too large is as well; a port that is taken.
 pub fn run(options: &Options) -> Result<()> {
     build_module(&options.module)?;
-    npm(&["ci"])?;
-    npm(&["run", "build"])?;
+    npm("web", &["ci"])?;
+    npm("web", &["run", "build"])?;
     if options.build_only { Ok(()) } else { serve(options) }
 }
 
-fn npm(arguments: &[&str]) -> Result<()> {
-    let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
-    crate::run(Command::new(npm).args(["--prefix", "web"]).args(arguments)).context("is Node.js installed?")
+impl Options {
+    /// Only build the page.
+    pub fn build_only(module: ModuleOptions) -> Self {
+        Self { module, build_only: true, no_open: true, port: 0 }
+    }
 }
 
 fn serve(options: &Options) -> Result<()> {

@@ -1,6 +1,6 @@
 //! `monolens serve`: an OpenAI-compatible HTTP server.
 
-use crate::args::DeviceArgs;
+use crate::args::{DeviceArgs, WeightArgs};
 use crate::exit::Outcome;
 use crate::session::{self, Session};
 use crate::source::{ModelSource, RandomArgs};
@@ -22,6 +22,9 @@ pub struct ServeArgs {
     /// Random weights in place of a checkpoint.
     #[command(flatten)]
     pub random: RandomArgs,
+    /// How weights are stored.
+    #[command(flatten)]
+    pub weights: WeightArgs,
     /// Address to listen on; 0.0.0.0 is every one of this machine
     #[arg(long, default_value = "127.0.0.1", help_heading = "Server")]
     pub host: String,
@@ -31,7 +34,7 @@ pub struct ServeArgs {
     /// Key that clients must send (default: that in MONOLENS_API_KEY, or none)
     #[arg(long, value_name = "KEY", help_heading = "Server")]
     pub api_key: Option<String>,
-    /// Web origin that may ask, such as https://example.com, or * for all (several: again)
+    /// Web origin that may ask, such as `https://example.com`, or `*` for all (several: again)
     #[arg(long, value_name = "ORIGIN", help_heading = "Server")]
     pub cors: Vec<String>,
     /// Name of the model for clients (default: that of its folder)
@@ -98,7 +101,7 @@ impl ServeArgs {
             context: self.context.map(|tokens| tokens as usize),
             kv_tokens: self.kv_tokens.map(|tokens| tokens as usize),
             sequences: usize::from(self.parallel),
-            ..EngineOptions::default()
+            ..self.weights.options()
         }
     }
 }

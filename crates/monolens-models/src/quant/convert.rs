@@ -53,6 +53,9 @@ pub struct Converted {
     pub config: Value,
 }
 
+/// Told the bytes written and the tensor at hand; may end the conversion.
+type OnProgress<'a> = dyn FnMut(u64, &str) -> ControlFlow<()> + 'a;
+
 /// Where the bytes of a tensor to be written come from.
 enum Source {
     Copy,
@@ -80,7 +83,7 @@ struct Job<'a> {
     errors: RefCell<BTreeMap<String, (Grouped, RoundingError)>>,
     /// The first thing that went wrong; the format's writer cannot be told.
     failure: RefCell<Option<ConvertError>>,
-    progress: RefCell<&'a mut dyn FnMut(u64, &str) -> ControlFlow<()>>,
+    progress: RefCell<&'a mut OnProgress<'a>>,
 }
 
 impl Job<'_> {
@@ -157,7 +160,7 @@ pub fn convert(
     wish: Quantization,
     folder: &Path,
     shard_bytes: u64,
-    progress: &mut dyn FnMut(u64, &str) -> ControlFlow<()>,
+    progress: &mut OnProgress<'_>,
 ) -> Result<Converted, ConvertError> {
     let rounded = rounded_weights(model, wish)?;
     if rounded.is_empty() {

@@ -4,7 +4,7 @@ use half::f16;
 use monolens_graph::{Bits, DType, Grouped};
 
 /// Scales tried: the largest element comes to lie at so many steps, beyond the end of the range for the later ones. On
-/// normal weights in groups of 128 and 4 bits this takes a fifth off the squared error of the first one alone.
+/// normal weights in groups of 128 and 4 bits this takes more than a tenth off the squared error of plain rounding (a test).
 const STEPS: [f32; 8] = [1.0, 1.06, 1.12, 1.18, 1.25, 1.32, 1.4, 1.5];
 
 /// Elements that are rounded by one thread before another one is worth its start.

@@ -3,7 +3,7 @@
 use monolens_engine::{BackendChoice, open_backend};
 use monolens_graph::backend::{DeviceInfo, HostTensor, Job, LocalFuture, MemoryUse, Outputs, ProgramId};
 use monolens_graph::plan::{Capabilities, Plan};
-use monolens_graph::{Axes, Backend, BackendError, DType, WeightSpec};
+use monolens_graph::{Axes, Backend, BackendError, DType, WeightFormat, WeightSpec};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -51,8 +51,8 @@ impl Backend for Faulty {
         self.cpu.capabilities()
     }
 
-    fn begin_weight(&mut self, spec: &WeightSpec, dtype: DType) -> Result<(), BackendError> {
-        self.cpu.begin_weight(spec, dtype)
+    fn begin_weight(&mut self, spec: &WeightSpec, format: WeightFormat) -> Result<(), BackendError> {
+        self.cpu.begin_weight(spec, format)
     }
 
     fn write_weight(&mut self, bytes: &[u8]) -> Result<(), BackendError> {
