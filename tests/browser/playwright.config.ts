@@ -8,6 +8,8 @@ export default defineConfig({
   testDir: '.',
   testMatch: '*.spec.ts',
   workers: 1,
+  // A second try is reported as flaky, not hidden.
+  retries: 1,
   fullyParallel: false,
   forbidOnly: true,
   timeout: 300_000,

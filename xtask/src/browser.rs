@@ -26,6 +26,9 @@ pub fn run_all(options: &Options) -> Result<()> {
     let chromium = chromium()?;
     println!("Browser: {chromium}");
     web::run_page(&PageOptions::build_only(options.module.clone()))?;
+    for script in ["lint", "typecheck", "test", "build:lib"] {
+        web::npm("web", &["run", script])?;
+    }
     let harness = root().join("target/browser-harness");
     web::package("monolens-browser-tests", "monolens_browser_tests", &harness, &options.module)?;
     // As the native tests build it: another choice of packages would unify other features and compile most of it anew.

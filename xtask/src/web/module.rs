@@ -11,6 +11,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 
 /// How to build the module.
 #[derive(Clone, Default, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Where the compiler and its standard library for WebAssembly come from
     #[arg(long, value_enum, default_value_t = Choice::Auto)]

@@ -1,5 +1,6 @@
 //! `quantization_config` of `config.json`.
 
+#[cfg(not(target_arch = "wasm32"))]
 use super::Quantization;
 use crate::config::ConfigError;
 use monolens_graph::{Bits, Grouped};
@@ -71,8 +72,8 @@ impl QuantizationConfig {
             .any(|&(bits, group)| bits == grouped.bits && group.unwrap_or(inner) == grouped.group)
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
     /// The key's value for weights that were rounded so, each with the modules that are.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn write(wish: Quantization, schemes: &[(Grouped, Vec<String>)], ignore: &[String]) -> Value {
         let groups: Map<String, Value> = schemes
             .iter()
