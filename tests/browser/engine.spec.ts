@@ -79,7 +79,7 @@ for (const backend of ['cpu', 'wgpu'] as const) {
 
 test('a lost device is an error with a code, and the answer goes on after recovery', async ({ enginePage }) => {
   const outcome = await enginePage.evaluate(async () => {
-    const engine = await window.openModel({ folder: 'models/mono-tiny', backend: 'wgpu' });
+    const engine = await window.openModel({ folder: 'selftest', backend: 'wgpu' });
     const ask = () => engine.submit([{ role: 'user', text: 'What can you see?', images: [] }], { temperature: 0, maxNewTokens: 12 });
     const rest = async (request: number, ids: number[]) => {
       for (let event; (event = await engine.next(request)); ) if (event.type === 'token') ids.push(event.id);

