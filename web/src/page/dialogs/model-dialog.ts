@@ -57,7 +57,7 @@ export class ModelDialog {
       'Model',
       section(
         'Bundled',
-        'A small demonstration model (16 MB). It names drawn things, often wrongly.',
+        'A small demonstration model (17 MB). It names drawn things and flags, at times wrongly.',
         textButton('box', 'Use mono-tiny', () => this.#choose(BUNDLED)),
       ),
       section(
