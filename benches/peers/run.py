@@ -11,10 +11,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 VENV = HERE / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-# What each part compares; a part takes a few minutes.
+# What each part compares, each a file in peers/ (or a function of one); a part takes a few minutes.
 PARTS = {
     "torch_blocks": "PyTorch: blocks of a layer",
     "torch_model": "PyTorch, written as the official code: 24 layers",
+    "torch_model.run_long": "the same with a longer prompt",
     "onnx": "onnxruntime: blocks of a layer",
     "llama": "llama.cpp on the CPU: a language model of the same shape",
     "llama_vulkan": "llama.cpp and Monolens on a Vulkan device (software, if that is all there is)",
@@ -53,12 +54,14 @@ def main() -> None:
             command = [sys.executable, __file__, "--only", part, "--repeat", str(options.repeat)]
             subprocess.run([*command, "--out", options.out], check=True)
         return
-    from bench import report
+    from bench import plot, report
 
     part = options.only[0]
     print(f"## {PARTS[part]}\n")
-    rows, notes = import_module(f"peers.{part}").run(options.repeat)
-    report.save(options.out / part, rows, notes)
+    module, _, function = part.partition(".")
+    rows, notes = getattr(import_module(f"peers.{module}"), function or "run")(options.repeat)
+    report.save(options.out / f"{module}-{function}".rstrip("-"), rows, notes)
+    plot.draw(sorted(options.out.glob("*.json")), options.out / "peers.svg")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def _matrix(rng: np.random.Generator, kind: str, rows: int, columns: int) -> np.
     return packed.reshape(rows, -1)
 
 
-def write(path: Path, kind: str) -> None:
+def write(path: Path, kind: str, layers: int = LAYERS, vocab: int = VOCAB) -> None:
     """Writes the file, if it is not there."""
     if path.exists():
         return
@@ -45,7 +45,7 @@ def write(path: Path, kind: str) -> None:
     rng = np.random.default_rng(1)
     part = path.with_suffix(".part")
     writer = gguf.GGUFWriter(part, "llama")
-    writer.add_block_count(LAYERS)
+    writer.add_block_count(layers)
     writer.add_context_length(32768)
     writer.add_embedding_length(MODEL.hidden)
     writer.add_feed_forward_length(MODEL.inner)
@@ -54,7 +54,7 @@ def write(path: Path, kind: str) -> None:
     writer.add_rope_dimension_count(MODEL.head)
     writer.add_rope_freq_base(1e6)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(VOCAB)
+    writer.add_vocab_size(vocab)
     writer.add_tokenizer_model("none")
 
     def matrix(name: str, rows: int, columns: int, of: str = kind) -> np.ndarray:
@@ -67,7 +67,7 @@ def write(path: Path, kind: str) -> None:
     def norm(name: str) -> None:
         writer.add_tensor(f"{name}.weight", np.ones(MODEL.hidden, np.float32))
 
-    table = matrix("token_embd", VOCAB, MODEL.hidden, TABLE.get(kind, kind))
+    table = matrix("token_embd", vocab, MODEL.hidden, TABLE.get(kind, kind))
     add("output", table, TABLE.get(kind, kind))
     norm("output_norm")
     kv = MODEL.kv_heads * MODEL.head
@@ -81,7 +81,7 @@ def write(path: Path, kind: str) -> None:
         "ffn_down": (MODEL.hidden, MODEL.inner),
     }
     values = {name: _matrix(rng, kind, *shape) for name, shape in shapes.items()}
-    for layer in range(LAYERS):
+    for layer in range(layers):
         for name in ("attn_norm", "ffn_norm"):
             norm(f"blk.{layer}.{name}")
         for name, matrix_values in values.items():

@@ -57,9 +57,7 @@ class _Builder:
         z = self.norm(x, "ffn_norm")
         if not routed:
             return self.node("Add", [x, self.expert(z, "text")], "ffn_out")
-        parts = [
-            self.expert(self.node("Gather", [z, f"{kind}_rows"], f"{kind}_z", axis=1), kind) for kind in ("text", "visual")
-        ]
+        parts = [self.expert(self.node("Gather", [z, f"{kind}_rows"], f"{kind}_z", axis=1), kind) for kind in ("text", "visual")]
         joined = self.node("Concat", parts, "joined", axis=1)
         back = self.node("Gather", [joined, "back"], "routed", axis=1)
         return self.node("Add", [x, back], "ffn_out")

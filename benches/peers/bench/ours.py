@@ -36,10 +36,7 @@ def request(
 
 def timings(report: dict) -> dict[tuple[str, Step], Timing]:
     """A report of `monolens-blocks`, by block and step."""
-    return {
-        (t["block"], Step(t["rows"], t["visual"], t["depth"])): Timing(tuple(t["seconds"]))
-        for t in report["timed"]
-    }
+    return {(t["block"], Step(t["rows"], t["visual"], t["depth"])): Timing(tuple(t["seconds"])) for t in report["timed"]}
 
 
 def blocks(weights: str, **options) -> tuple[dict[tuple[str, Step], Timing], str]:

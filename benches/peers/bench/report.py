@@ -83,7 +83,7 @@ def markdown(rows: list[dict]) -> str:
 
 
 def save(path: Path, rows: list[Row], notes: str) -> None:
-    """Writes what one peer's run gave, for people and for programs."""
+    """Writes what one part gave, for people and for programs; `path` has no suffix yet."""
     plain = [row.plain() for row in rows]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_suffix(".json").write_text(json.dumps({"machine": machine(), "notes": notes, "rows": plain}, indent=1))

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import llama_cpp
+
 from bench import gguf_model, ours
 from bench.report import Row
 from bench.sizes import VOCAB
@@ -79,10 +80,9 @@ def run(repeat: int, kinds=KINDS) -> tuple[list[Row], str]:
         file = FILES / f"llama-{kind}.gguf"
         gguf_model.write(file, kind)
         if weights not in mine:
-            asked = [] if weights == "bf16" else [f"--weights={weights}"]
-            mine[weights] = ours.bench(
-                f"--pp={PROMPT}", "--tg=0", repeat=repeat, *asked
-            ) | ours.bench("--pp=0", f"--tg={ANSWER}", f"--depth=0,{DEPTH}", *asked, repeat=repeat)
+            asked = () if weights == "bf16" else (f"--weights={weights}",)
+            mine[weights] = ours.bench(f"--pp={PROMPT}", "--tg=0", *asked, repeat=repeat)
+            mine[weights] |= ours.bench("--pp=0", f"--tg={ANSWER}", f"--depth=0,{DEPTH}", *asked, repeat=repeat)
         model = Model(file)
         theirs = {f"pp {PROMPT}": model.prompt(PROMPT, repeat)}
         theirs[f"tg {ANSWER}"] = model.answer(ANSWER, 0, repeat)

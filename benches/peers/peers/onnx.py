@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import onnxruntime
+
 from bench import ours
 from bench.onnx_layer import model
 from bench.report import Row

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+
 from bench import ours
 from bench.report import Row
 from bench.sizes import BLOCKS, MODEL, STEPS, Sizes, Step
@@ -103,13 +104,13 @@ def run(repeat: int) -> tuple[list[Row], str]:
                 continue
             i = Inputs(step, MODEL, dtype)
             for block in BLOCKS:
-                timing = measure(lambda block=block, i=i: getattr(layer, block)(i), repeat)
+                timing = measure(lambda f=getattr(layer, block), i=i: f(i), repeat)
                 rows.append(_row(block, step, "gathered", weights, timing, weights, ours_by))
                 if weights == "f32":
                     # The published weights are bf16: Monolens reads them as they are.
                     rows.append(_row(block, step, "gathered", weights, timing, "bf16", ours_by))
             if step.visual:
-                timing = measure(lambda i=i: layer.feed_forward_both(i), repeat)
+                timing = measure(lambda f=layer.feed_forward_both, i=i: f(i), repeat)
                 rows.append(_row("feed_forward", step, "both experts", weights, timing, weights, ours_by))
     capability = torch.backends.cpu.get_cpu_capability()
     return rows, f"PyTorch {torch.__version__}, {capability}, {torch.get_num_threads()} threads."
