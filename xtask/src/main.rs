@@ -51,9 +51,12 @@ fn main() -> Result<()> {
         Task::Wasm(options) => web::build_module(&options),
         Task::WebAssets => web::prepare_assets(),
         Task::Web(options) => web::run_page(&options),
-        Task::Blocks(options) => {
-            web::package("monolens-blocks", "monolens_blocks", &root().join("target/browser-blocks"), &options)
-        }
+        Task::Blocks(options) => web::package(
+            "monolens-blocks",
+            "monolens_blocks",
+            &root().join("target/browser-blocks"),
+            &options,
+        ),
         Task::BrowserTests(options) => browser::run_all(&options),
     }
 }

@@ -91,7 +91,8 @@ fn feed_forward(g: &mut GraphBuilder, s: &Sizes, x: ValueId) -> Result<ValueId, 
     let weight = g.weight(format!("{LAYER}.ffn_norm.weight"), [s.hidden]);
     let z = g.push("ffn_norm", ops::RmsNorm { weight, eps: 1e-5 }, &[x])?;
     let routed = |g: &mut GraphBuilder, part: &str, shape: [usize; 2], x: ValueId| {
-        let mut of = |expert: &str| Expert::Weight(g.weight(format!("{LAYER}.{expert}.{part}.weight"), shape));
+        let mut of =
+            |expert: &str| Expert::Weight(g.weight(format!("{LAYER}.{expert}.{part}.weight"), shape));
         let (text, visual) = (of("feed_forward"), of("feed_forward_ve"));
         g.push(part, ops::Linear::routed(Routed::split(text, visual), None), &[x, routing])
     };

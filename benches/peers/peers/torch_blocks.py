@@ -104,7 +104,8 @@ def run(repeat: int) -> tuple[list[Row], str]:
                 continue
             i = Inputs(step, MODEL, dtype)
             for block in BLOCKS:
-                timing = measure(lambda f=getattr(layer, block), i=i: f(i), repeat)
+                work = getattr(layer, block)
+                timing = measure(lambda f=work, i=i: f(i), repeat)
                 rows.append(_row(block, step, "gathered", weights, timing, weights, ours_by))
                 if weights == "f32":
                     # The published weights are bf16: Monolens reads them as they are.

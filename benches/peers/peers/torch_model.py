@@ -100,7 +100,7 @@ class Model:
 
 
 NOTE = (
-    f"PyTorch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}. It computes both experts for every row of a prompt, "
+    f"PyTorch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}. It computes both experts for all rows of a prompt, "
     "as the official code does. Monolens' prompts are of text alone, for it the same work: each row goes through one expert."
 )
 
