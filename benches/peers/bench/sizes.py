@@ -49,6 +49,6 @@ VOCAB = 92553
 BLOCKS = ("feed_forward", "attention", "layer")
 # One tile and three tiles with 54 tokens of text; a token after them.
 STEPS = (Step(310, 256), Step(822, 768), Step(1, 0, 310), Step(1, 0, 2048))
-# For software GPUs: a layer of half the widths.
-SMALL = Sizes(hidden=1024, inner=4096, heads=8, kv_heads=4)
-SMALL_STEPS = (Step(128, 96), Step(1, 0, 128))
+# For software GPUs: a layer of a quarter of the widths.
+SMALL = Sizes(hidden=512, inner=2048, heads=4, kv_heads=2)
+SMALL_STEPS = (Step(64, 48), Step(1, 0, 128))

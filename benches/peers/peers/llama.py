@@ -13,8 +13,6 @@ from bench.sizes import VOCAB
 from bench.timing import Timing, measure
 
 FILES = Path(__file__).resolve().parents[1] / ".state"
-# Theirs, and which of our weights are held against it.
-KINDS = (("bf16", "bf16"), ("f16", "bf16"), ("q8_0", "8bit"), ("q4_0", "4bit"), ("q4_k", "4bit"))
 PROMPT, ANSWER, DEPTH = 512, 32, 1024
 
 
@@ -74,21 +72,36 @@ class Model:
         llama_cpp.llama_model_free(self.model)
 
 
-def run(repeat: int, kinds=KINDS) -> tuple[list[Row], str]:
-    rows, mine = [], {}
-    for kind, weights in kinds:
-        file = FILES / f"llama-{kind}.gguf"
-        gguf_model.write(file, kind)
-        if weights not in mine:
-            asked = () if weights == "bf16" else (f"--weights={weights}",)
-            mine[weights] = ours.bench(f"--pp={PROMPT}", "--tg=0", *asked, repeat=repeat)
-            mine[weights] |= ours.bench("--pp=0", f"--tg={ANSWER}", f"--depth=0,{DEPTH}", *asked, repeat=repeat)
-        model = Model(file)
+def run_halves(repeat: int) -> tuple[list[Row], str]:
+    return _run(repeat, "bf16", "bf16", "f16")
+
+
+def run_eight(repeat: int) -> tuple[list[Row], str]:
+    return _run(repeat, "8bit", "q8_0")
+
+
+def run_four(repeat: int) -> tuple[list[Row], str]:
+    return _run(repeat, "4bit", "q4_0", "q4_k")
+
+
+def _run(repeat: int, weights: str, *kinds: str) -> tuple[list[Row], str]:
+    """Our model with these weights against files of these kinds."""
+    for kind in kinds:
+        gguf_model.write(_file(kind), kind)
+    asked = () if weights == "bf16" else (f"--weights={weights}",)
+    mine = ours.bench(f"--pp={PROMPT}", "--tg=0", *asked, repeat=repeat)
+    mine |= ours.bench("--pp=0", f"--tg={ANSWER}", f"--depth=0,{DEPTH}", *asked, repeat=repeat)
+    rows = []
+    for kind in kinds:
+        model = Model(_file(kind))
         theirs = {f"pp {PROMPT}": model.prompt(PROMPT, repeat)}
         theirs[f"tg {ANSWER}"] = model.answer(ANSWER, 0, repeat)
         theirs[f"tg {ANSWER} @ {DEPTH}"] = model.answer(ANSWER, DEPTH, repeat)
         model.close()
-        for test, timing in theirs.items():
-            rows.append(Row(test, "llama.cpp", kind, timing, weights, mine[weights][test]))
+        rows += [Row(test, "llama.cpp", kind, timing, weights, mine[test]) for test, timing in theirs.items()]
     version = llama_cpp.__version__
     return rows, f"llama.cpp by llama-cpp-python {version}, built with its own defaults for this CPU. tg: seconds a token."
+
+
+def _file(kind: str) -> Path:
+    return FILES / f"llama-{kind}.gguf"

@@ -1,5 +1,5 @@
-"""onnxruntime-web on WebGPU in Chromium, on the same adapter as Monolens' shaders in the same page: blocks of a layer of half the
-model's widths. `cargo xtask blocks` has to have built Monolens' module."""
+"""onnxruntime-web on WebGPU in Chromium, on the same adapter as Monolens' shaders in the same page: blocks of a layer of a
+quarter of the model's widths. `cargo xtask blocks` has to have built Monolens' module."""
 
 import subprocess
 from pathlib import Path
