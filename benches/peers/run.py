@@ -43,10 +43,13 @@ def main() -> None:
     shown = "; ".join(f"{name} ({what})" for name, what in PARTS.items())
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help=shown)
     parser.add_argument("--repeat", type=int, default=5, help="measurements of each, after one that does not count")
+    parser.add_argument("--quick", action="store_true", help="short prompts and contexts only: half the time")
     parser.add_argument("--out", type=Path, default=HERE / ".state" / "results", help="folder for tables and JSON")
     options = parser.parse_args()
     if options.repeat < 1:
         parser.error("--repeat: expected at least 1")
+    if options.quick:
+        os.environ["MONOLENS_PEERS_QUICK"] = "1"
     if Path(sys.prefix) != VENV:
         install()
         os.execv(PYTHON, [str(PYTHON), *sys.argv])

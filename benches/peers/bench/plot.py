@@ -23,7 +23,7 @@ def draw(results: list[Path], out: Path) -> None:
         for row in json.loads(path.read_text())["rows"]:
             group = (row["peer"], row["peer numbers"], row["monolens numbers"])
             groups.setdefault(group, []).append((_kind(row["test"]), row["ratio"]))
-    names = [f"{peer}, {theirs} : {ours}" for peer, theirs, ours in groups]
+    names = [f"{peer}, {theirs}; ours {ours}" for peer, theirs, ours in groups]
     figure, axes = plt.subplots(figsize=(9, 0.36 * len(names) + 1.4), layout="constrained")
     for y, points in enumerate(groups.values()):
         for kind, shift in (("prompt", -0.13), ("token", 0.13)):
@@ -40,13 +40,13 @@ def draw(results: list[Path], out: Path) -> None:
     axes.set_xticks([t for t in ticks if low <= t <= high], [f"{t:g}" for t in ticks if low <= t <= high])
     axes.minorticks_off()
     axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x", color="#ddd")
     axes.set_axisbelow(True)
     axes.set_xlabel("time of the peer / time of Monolens: right of 1 Monolens is faster (bar: geometric mean)")
     for kind, label in (("prompt", "many rows (prompts)"), ("token", "one row (answers)")):
         axes.plot([], [], "o", color=COLOURS[kind], label=label)
-    axes.legend(loc="lower right", fontsize="small")
+    figure.legend(loc="outside upper right", ncols=2, fontsize="small", frameon=False)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     plt.rcParams["svg.hashsalt"] = "monolens"

@@ -9,11 +9,11 @@ import llama_cpp
 
 from bench import gguf_model, ours
 from bench.report import Row
-from bench.sizes import VOCAB
+from bench.sizes import QUICK, VOCAB
 from bench.timing import Timing, measure
 
 FILES = Path(__file__).resolve().parents[1] / ".state"
-PROMPT, ANSWER, DEPTH = 512, 32, 1024
+PROMPT, ANSWER, DEPTH = (256, 16, 0) if QUICK else (512, 32, 1024)
 
 
 class Model:
@@ -89,14 +89,16 @@ def _run(repeat: int, weights: str, *kinds: str) -> tuple[list[Row], str]:
     for kind in kinds:
         gguf_model.write(_file(kind), kind)
     asked = () if weights == "bf16" else (f"--weights={weights}",)
-    mine = ours.bench(f"--pp={PROMPT}", "--tg=0", *asked, repeat=repeat)
-    mine |= ours.bench("--pp=0", f"--tg={ANSWER}", f"--depth=0,{DEPTH}", *asked, repeat=repeat)
+    mine = ours.bench(f"--pp={PROMPT}", f"--tg={ANSWER}", *asked, repeat=repeat)
+    if DEPTH:
+        mine |= ours.bench("--pp=0", f"--tg={ANSWER}", f"--depth={DEPTH}", *asked, repeat=repeat)
     rows = []
     for kind in kinds:
         model = Model(_file(kind))
         theirs = {f"pp {PROMPT}": model.prompt(PROMPT, repeat)}
         theirs[f"tg {ANSWER}"] = model.answer(ANSWER, 0, repeat)
-        theirs[f"tg {ANSWER} @ {DEPTH}"] = model.answer(ANSWER, DEPTH, repeat)
+        if DEPTH:
+            theirs[f"tg {ANSWER} @ {DEPTH}"] = model.answer(ANSWER, DEPTH, repeat)
         model.close()
         rows += [Row(test, "llama.cpp", kind, timing, weights, mine[test]) for test, timing in theirs.items()]
     version = llama_cpp.__version__
