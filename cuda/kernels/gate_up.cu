@@ -25,7 +25,7 @@ struct GateUp {
     }
 
     static INLINE const Weight* matrix(const Params& p, bool is_visual, bool second) {
-        return (second ? p.up : p.gate)[is_visual];
+        return second ? p.up[is_visual] : p.gate[is_visual];
     }
 
     static INLINE void finish(const Params& p, bool is_visual, u32 row, u32 pair, float gate, float up) {

@@ -133,7 +133,8 @@ class WeightTiles {
     static constexpr u32 ROWS = 2 * TILE_PAIRS;
 
     const Params& p;
-    bool is_visual;
+    // Read from the parameters once: a choice between them for each piece makes NVRTC 13.0 crash.
+    const Weight* matrices[2];
     u32 first_pair;
     u16* tiles;
 
@@ -155,7 +156,10 @@ public:
     static constexpr u32 AHEAD = 0;
 
     INLINE WeightTiles(const Params& p, bool is_visual, u32 first_pair, void* memory)
-        : p(p), is_visual(is_visual), first_pair(first_pair), tiles((u16*)memory) {}
+        : p(p),
+          matrices{Policy::matrix(p, is_visual, false), Policy::matrix(p, is_visual, true)},
+          first_pair(first_pair),
+          tiles((u16*)memory) {}
 
     INLINE void fill(u32 step, u32 column, u32 term) {
         const Matrices& m = p.project.matrices;
@@ -166,8 +170,7 @@ public:
             u32 pair = first_pair + of_tile % TILE_PAIRS;
             u32 row = pair < Policy::pairs(p) && k < m.stride ? Policy::row(p, pair, second) : NO_ROW;
             bool present = row != NO_ROW;
-            // Where nothing is copied the address is still one that may be read.
-            Row from = row_of(m, Policy::matrix(p, is_visual, second), present ? row : 0);
+            Row from = row_of(m, second ? matrices[1] : matrices[0], present ? row : 0);
             fill_piece(to + piece_at(of_tile, piece), from.at + (present ? k : 0), term, present);
         }
     }
