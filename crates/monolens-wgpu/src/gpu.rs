@@ -14,7 +14,7 @@ struct Faults {
 }
 
 /// A device, its queue and its limits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Gpu {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,

@@ -138,6 +138,14 @@ export class Monolens extends EventTarget {
     return this.#peer.call('attention', params, { signal });
   }
 
+  /**
+   * Runs the small golden model at `url` on this model's very device, because some drivers compute wrongly. Answers may be
+   * under way meanwhile.
+   */
+  selfTest(url: string | URL): Promise<SelfTest> {
+    return this.#peer.call('selfTest', { url: modelFolder(url, base()) });
+  }
+
   stats(): Promise<EngineStats> {
     return this.#peer.call('stats', undefined);
   }
@@ -151,24 +159,6 @@ export class Monolens extends EventTarget {
   dispose(): void {
     this.#peer.close(new MonolensError('cancelled', 'the model was disposed of'));
     this.#worker.terminate();
-  }
-
-  /**
-   * Runs the small golden model at `url` on the device that `options` choose, in a worker of its own: some drivers compute
-   * wrongly. Another model may answer meanwhile.
-   */
-  static async selfTest(url: string | URL, options: MonolensOptions = {}): Promise<SelfTest> {
-    const { signal } = options;
-    const tester = new Monolens(undefined);
-    const abort = () => tester.dispose();
-    signal?.addEventListener('abort', abort, { once: true });
-    try {
-      const params = { url: modelFolder(url, base()), options: loadOptions(options) };
-      return await tester.#peer.call('selfTest', params, { signal });
-    } finally {
-      signal?.removeEventListener('abort', abort);
-      tester.dispose();
-    }
   }
 
   /** Models of which something is stored in this browser. */
