@@ -98,6 +98,8 @@ impl Loaded {
         listener: &Listener,
     ) -> Result<Self, Failure> {
         let backend = options.backend.parse().map_err(|error| Failure::bad_request("options", error))?;
+        let weights = options.weights.map(|weights| weights.parse()).transpose();
+        let weights = weights.map_err(|error: String| Failure::bad_request("weights", error))?;
         let choice = BackendChoice {
             backend,
             tier: options.tier,
@@ -107,7 +109,7 @@ impl Loaded {
         let (model, layout) = model::open(&files, &mut listener.on_file()).await?;
         let (opened, device) = open(&choice).await?;
         let reader = Rc::new(FileReader::new(files, layout));
-        let engine_options = EngineOptions { context: options.context, ..engine_options };
+        let engine_options = EngineOptions { context: options.context, weights, ..engine_options };
         let engine = engine(&model, &reader, opened.backend, engine_options, listener).await?;
         Ok(Self { engine, model, reader, choice, device })
     }

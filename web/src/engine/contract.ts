@@ -25,6 +25,8 @@ export interface LoadOptions {
   tier?: string;
   /** Tokens a conversation may have; default: what the model was trained for, and memory allows. */
   context?: number;
+  /** Round weights while they are loaded: `8bit`, `4bit`, or with smaller groups `4bit-g32`. Default: as stored. */
+  weights?: string;
 }
 
 /** How far loading is. */

@@ -44,6 +44,8 @@ export interface MonolensOptions {
   tier?: string;
   /** Tokens a conversation may have. */
   context?: number;
+  /** Round weights while they are loaded, to save memory: `8bit` or `4bit`. Default: as stored. */
+  weights?: string;
 }
 
 export interface ChatOptions extends Settings {
@@ -190,12 +192,13 @@ function wireSource(source: ModelSource, cache: boolean): Source {
 }
 
 /** The engine's part of the options; only plain data may cross to the worker. */
-function loadOptions({ backend = 'auto', allowSoftware, tier, context }: MonolensOptions): LoadOptions {
+function loadOptions({ backend = 'auto', allowSoftware, tier, context, weights }: MonolensOptions): LoadOptions {
   return {
     backend,
     ...(allowSoftware === undefined ? {} : { allowSoftware }),
     ...(tier === undefined ? {} : { tier }),
     ...(context === undefined ? {} : { context }),
+    ...(weights === undefined ? {} : { weights }),
   };
 }
 

@@ -106,9 +106,9 @@ export class App {
 
   #listen(): void {
     const settings = new SettingsDialog((changed) => this.#set(changed));
-    const models = new ModelDialog((source, backend) => void this.#session.load(source, backend));
+    const models = new ModelDialog((source, ...how) => void this.#session.load(source, ...how));
     byId('settings-open').addEventListener('click', () => settings.open(this.#settings, this.#session.model?.info));
-    byId('model-open').addEventListener('click', () => models.open(this.#session.backend));
+    byId('model-open').addEventListener('click', () => models.open(this.#session.backend, this.#session.weights));
     byId('new-conversation').addEventListener('click', () => this.#reset());
     listenForPictures({
       pictures: (files) => void this.#composer.add(files),

@@ -32,6 +32,8 @@ export interface SessionHost {
 export class ModelSession {
   model: Monolens | undefined;
   backend: BackendName;
+  /** What weights are rounded to while they are loaded; none: as stored. */
+  weights: string | undefined;
   /** For the next visit. */
   remembered: SavedModel;
 
@@ -45,6 +47,7 @@ export class ModelSession {
     private readonly withSelfTest: boolean,
   ) {
     this.backend = options.backend ?? 'auto';
+    this.weights = options.weights;
   }
 
   /** Loads what the last visit had; a folder may need the visitor's leave first, and until then `otherwise` is loaded. */
@@ -63,11 +66,12 @@ export class ModelSession {
     return this.load(otherwise);
   }
 
-  async load(source: ModelSource, backend: BackendName = this.backend): Promise<void> {
+  async load(source: ModelSource, backend = this.backend, weights = this.weights): Promise<void> {
     this.#loading?.abort();
     const loading = new AbortController();
     this.#loading = loading;
     this.backend = backend;
+    this.weights = weights;
     this.model?.dispose();
     this.model = undefined;
     this.host.unloaded();
@@ -75,7 +79,8 @@ export class ModelSession {
     const name = nameOf(source);
     this.#name.textContent = name;
     this.#status.begin(name, () => loading.abort());
-    const options = { ...this.options, backend, signal: loading.signal };
+    const { weights: _, ...given } = this.options;
+    const options = { ...given, backend, signal: loading.signal, ...(weights ? { weights } : {}) };
     let last: SourceProgress | undefined;
     try {
       const onProgress = (progress: Progress) => {
@@ -178,6 +183,8 @@ export class ModelSession {
       notify('device', 'warning', `The GPU was reset. Loading the model again: ${text}`);
     } else {
       notify('device', 'info', 'The GPU is back. The conversation goes on.');
+      // It is another device, and the test of the old one may have been cut short.
+      if (this.model) void this.#selfTest(this.model);
       setTimeout(() => withdraw('device'), GOOD_NEWS_MS);
     }
   }
