@@ -50,11 +50,13 @@ fn unpack_mesa(dir: &Path, mesa: &Path) -> Result<()> {
     let known = fs::read_to_string(SOURCES)?;
     let field = |name: &str| known.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let mirror = field("URIs:").context("no URIs in debian.sources")?;
-    let suite = field("Suites:").and_then(|all| all.split(' ').next()).context("no Suites in debian.sources")?;
+    let suite =
+        field("Suites:").and_then(|all| all.split(' ').next()).context("no Suites in debian.sources")?;
     let keys = field("Signed-By:").context("no Signed-By in debian.sources")?;
     let backports = format!("{suite}-backports");
-    let source =
-        format!("Types: deb\nURIs: {mirror}\nSuites: {suite} {backports}\nComponents: main\nSigned-By: {keys}\n");
+    let source = format!(
+        "Types: deb\nURIs: {mirror}\nSuites: {suite} {backports}\nComponents: main\nSigned-By: {keys}\n"
+    );
     fs::write(apt.join("parts/monolens.sources"), source)?;
     let options = [
         "Dir::Etc::sourcelist=/dev/null".to_owned(),

@@ -3,6 +3,7 @@
 
 mod browser;
 mod bundle;
+mod lavapipe;
 mod nvrtc;
 mod test;
 mod vulkan;

@@ -4,8 +4,8 @@ use crate::border::{self, ChatMessage, EngineStats, ImageInfo, Memory, ModelInfo
 use crate::failure::Failure;
 use crate::files::{FileReader, Files, ModelFiles};
 use crate::load::{self, Listener, Loaded, OnProgress, OpenDevice};
-use crate::{panics, selftest};
 use crate::turns::Turns;
+use crate::{panics, selftest};
 use js_sys::{Array, Float32Array, Object, Promise, Reflect};
 use monolens_engine::{
     BackendChoice, Chat, Engine, Image, Images, Message, Prompt, PromptShape, Role, SegmentKind, Settings,

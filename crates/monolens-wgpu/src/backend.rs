@@ -222,7 +222,9 @@ impl Backend for WgpuBackend {
     }
 
     fn settle<'a>(&'a mut self) -> LocalFuture<'a, Result<(), BackendError>> {
-        Box::pin(async move { self.device.gpu.settle("weights and states").await.map_err(|e| self.explain(e)) })
+        Box::pin(
+            async move { self.device.gpu.settle("weights and states").await.map_err(|e| self.explain(e)) },
+        )
     }
 
     fn read_state<'a>(&'a mut self, name: &'a str) -> LocalFuture<'a, Result<HostTensor, BackendError>> {

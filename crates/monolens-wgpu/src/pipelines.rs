@@ -159,8 +159,11 @@ impl SharedPipelines {
     /// # Errors
     /// What the device's compiler says, in a browser too.
     pub async fn compile(&self, gpu: &Gpu, wanted: &[(&str, &[bool])]) -> Result<(), BackendError> {
-        let missing: BTreeMap<&str, &[bool]> =
-            wanted.iter().copied().filter(|(name, _)| !self.0.borrow().compiled.contains_key(*name)).collect();
+        let missing: BTreeMap<&str, &[bool]> = wanted
+            .iter()
+            .copied()
+            .filter(|(name, _)| !self.0.borrow().compiled.contains_key(*name))
+            .collect();
         let missing: Vec<_> = missing.into_iter().collect();
         for some in missing.chunks(AT_ONCE) {
             let modules: Vec<_> = some.iter().map(|(name, _)| module(gpu, name)).collect::<Result<_, _>>()?;
@@ -185,7 +188,8 @@ fn module(gpu: &Gpu, name: &str) -> Result<wgpu::ShaderModule, BackendError> {
     };
     let descriptor =
         wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(text.into()) };
-    let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
+    let checks =
+        wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
     // SAFETY: bounds stay checked; every loop in `shaders/` counts up to a parameter or down to 0.
     Ok(unsafe { gpu.device.create_shader_module_trusted(descriptor, checks) })
 }

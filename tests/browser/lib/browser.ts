@@ -20,15 +20,17 @@ const ARGS = [
 /** Without the first flag headless Chromium has no adapter at all. */
 const WEBGPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 
+/** Chromium's own software device; Mesa's, which has f16, in a Chromium made for that (`cargo xtask browser-tests`); or none. */
+type Gpu = 'swiftshader' | 'lavapipe' | 'none';
+
 interface Fixtures {
-  /** Whether the browser offers WebGPU. */
-  webgpu: boolean;
+  gpu: Gpu;
   site: Site;
   monolens: MonolensPage;
 }
 
 export const test = base.extend<Fixtures>({
-  webgpu: [true, { option: true }],
+  gpu: ['swiftshader', { option: true }],
 
   // The built page, as any static host would serve it.
   // eslint-disable-next-line no-empty-pattern -- Playwright reads the names out of the pattern.
@@ -43,9 +45,10 @@ export const test = base.extend<Fixtures>({
     await site.stop();
   },
 
-  context: async ({ webgpu }, use) => {
+  context: async ({ gpu }, use) => {
+    base.skip(gpu === 'lavapipe' && !process.env['MONOLENS_CHROMIUM_LAVAPIPE'], 'SKIPPED: there is no Chromium with lavapipe');
     const profile = await mkdtemp(join(tmpdir(), 'monolens-browser-'));
-    const context = await launch(profile, webgpu);
+    const context = await launch(profile, gpu);
     await use(context);
     await context.close();
     await rm(profile, { recursive: true, force: true });
@@ -64,12 +67,13 @@ export const test = base.extend<Fixtures>({
 });
 
 /** Chromium with a profile folder; OPFS lives in it. */
-export function launch(profile: string, webgpu: boolean): Promise<BrowserContext> {
+export function launch(profile: string, gpu: Gpu): Promise<BrowserContext> {
+  const named = process.env[gpu === 'lavapipe' ? 'MONOLENS_CHROMIUM_LAVAPIPE' : 'MONOLENS_CHROMIUM'];
   return chromium.launchPersistentContext(profile, {
-    executablePath: process.env['MONOLENS_CHROMIUM'] ?? '/usr/bin/chromium',
+    executablePath: named ?? '/usr/bin/chromium',
     chromiumSandbox: false,
     headless: true,
-    args: webgpu ? [...ARGS, ...WEBGPU] : [...ARGS, '--disable-features=WebGPU,WebGPUService'],
+    args: gpu === 'none' ? [...ARGS, '--disable-features=WebGPU,WebGPUService'] : [...ARGS, ...WEBGPU],
     viewport: { width: 1280, height: 900 },
     permissions: ['clipboard-read', 'clipboard-write'],
   });

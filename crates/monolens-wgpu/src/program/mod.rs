@@ -134,7 +134,11 @@ impl Program {
 fn probes(limits: &Axes) -> Vec<Axes> {
     const COUNTS: [Axis; 6] =
         [Axis::Rows, Axis::Samples, Axis::Sequences, Axis::QueryBlocks, Axis::RouteBlocks, Axis::Tiles];
-    let few = |n: usize| COUNTS.into_iter().fold(*limits, |axes, axis| axes.with(axis, axes.get(axis).min(n)));
+    let few =
+        |n: usize| COUNTS.into_iter().fold(*limits, |axes, axis| axes.with(axis, axes.get(axis).min(n)));
     let sizes = [*limits, few(1), few(2)];
-    sizes.into_iter().flat_map(|axes| [axes, axes.with(Axis::Context, axes.get(Axis::Context).min(1))]).collect()
+    sizes
+        .into_iter()
+        .flat_map(|axes| [axes, axes.with(Axis::Context, axes.get(Axis::Context).min(1))])
+        .collect()
 }
