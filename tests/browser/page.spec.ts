@@ -117,6 +117,8 @@ test('the page goes on drawing frames while prompts are read', async ({ monolens
     await expect(monolens.answers).toHaveCount(turn + 1);
     await expect(monolens.answerText).not.toBeEmpty();
     await doing(`question ${turn + 1}: the answer`);
+    // This model talks on and on.
+    await page.keyboard.press('Escape');
     await monolens.whole();
   }
   const gaps = await page.evaluate(() => (window as unknown as { gaps: Record<string, number[]> }).gaps);
