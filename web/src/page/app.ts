@@ -91,10 +91,11 @@ export class App {
 
   async start(): Promise<void> {
     try {
-      const { turns, settings, model } = await this.#saved.load();
+      const { turns, settings, model, weights } = await this.#saved.load();
       this.#conversation.turns = turns;
       this.#settings = settings;
       this.#session.remembered = model;
+      this.#session.weights ??= weights;
     } catch {
       notify('saving', 'info', 'This browser does not let the page keep the conversation (a private window?).');
     }
@@ -309,7 +310,8 @@ export class App {
   }
 
   #save(): void {
-    const state = { turns: this.#conversation.turns, settings: this.#settings, model: this.#session?.remembered };
+    const { remembered: model, weights } = this.#session ?? {};
+    const state = { turns: this.#conversation.turns, settings: this.#settings, model, weights };
     this.#lastSave = performance.now();
     this.#saving.run(async () => {
       try {
