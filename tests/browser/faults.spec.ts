@@ -37,7 +37,7 @@ test('a device that is lost in the middle of an answer comes back, and the answe
 });
 
 test.describe('without WebGPU', () => {
-  test.use({ gpu: 'none' });
+  test.use({ webgpu: false });
 
   test('the page says what to do, and answers on the CPU', async ({ monolens, site }) => {
     await monolens.open(site.url, '');

@@ -1,7 +1,7 @@
 //! `cargo xtask browser-tests`: the page, the library and the engine in a real browser.
 
 use crate::web::{self, ModuleOptions, PageOptions};
-use crate::{is_root, lavapipe, root, run};
+use crate::{is_root, root, run};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::Command;
@@ -37,16 +37,9 @@ pub fn run_all(options: &Options) -> Result<()> {
     web::npm(folder, &["ci"])?;
     web::npm(folder, &["run", "lint"])?;
     web::npm(folder, &["run", "typecheck"])?;
-    let lavapipe = lavapipe::chromium();
-    if let Err(error) = &lavapipe {
-        println!("Tests with f16 in the browser are SKIPPED: {error:#}");
-    }
     let cli = root().canonicalize()?.join("target/debug/monolens");
     let mut tests = web::npm_command(folder);
     tests.args(["test", "--"]).args(&options.playwright);
-    if let Ok(browser) = lavapipe {
-        tests.env("MONOLENS_CHROMIUM_LAVAPIPE", browser);
-    }
     run(tests.env("MONOLENS_CLI", cli).env("MONOLENS_CHROMIUM", chromium))
 }
 

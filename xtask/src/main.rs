@@ -3,7 +3,6 @@
 
 mod browser;
 mod bundle;
-mod lavapipe;
 mod nvrtc;
 mod test;
 mod vulkan;

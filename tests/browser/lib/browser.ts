@@ -20,17 +20,15 @@ const ARGS = [
 /** Without the first flag headless Chromium has no adapter at all. */
 const WEBGPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 
-/** Chromium's own software device; Mesa's, which has f16, in a Chromium made for that (`cargo xtask browser-tests`); or none. */
-type Gpu = 'swiftshader' | 'lavapipe' | 'none';
-
 interface Fixtures {
-  gpu: Gpu;
+  /** Whether the browser offers WebGPU. */
+  webgpu: boolean;
   site: Site;
   monolens: MonolensPage;
 }
 
 export const test = base.extend<Fixtures>({
-  gpu: ['swiftshader', { option: true }],
+  webgpu: [true, { option: true }],
 
   // The built page, as any static host would serve it.
   // eslint-disable-next-line no-empty-pattern -- Playwright reads the names out of the pattern.
@@ -45,10 +43,9 @@ export const test = base.extend<Fixtures>({
     await site.stop();
   },
 
-  context: async ({ gpu }, use) => {
-    base.skip(gpu === 'lavapipe' && !process.env['MONOLENS_CHROMIUM_LAVAPIPE'], 'SKIPPED: there is no Chromium with lavapipe');
+  context: async ({ webgpu }, use) => {
     const profile = await mkdtemp(join(tmpdir(), 'monolens-browser-'));
-    const context = await launch(profile, gpu);
+    const context = await launch(profile, webgpu);
     await use(context);
     await context.close();
     await rm(profile, { recursive: true, force: true });
@@ -67,13 +64,12 @@ export const test = base.extend<Fixtures>({
 });
 
 /** Chromium with a profile folder; OPFS lives in it. */
-export function launch(profile: string, gpu: Gpu): Promise<BrowserContext> {
-  const named = process.env[gpu === 'lavapipe' ? 'MONOLENS_CHROMIUM_LAVAPIPE' : 'MONOLENS_CHROMIUM'];
+export function launch(profile: string, webgpu: boolean): Promise<BrowserContext> {
   return chromium.launchPersistentContext(profile, {
-    executablePath: named ?? '/usr/bin/chromium',
+    executablePath: process.env['MONOLENS_CHROMIUM'] ?? '/usr/bin/chromium',
     chromiumSandbox: false,
     headless: true,
-    args: gpu === 'none' ? [...ARGS, '--disable-features=WebGPU,WebGPUService'] : [...ARGS, ...WEBGPU],
+    args: webgpu ? [...ARGS, ...WEBGPU] : [...ARGS, '--disable-features=WebGPU,WebGPUService'],
     viewport: { width: 1280, height: 900 },
     permissions: ['clipboard-read', 'clipboard-write'],
   });
