@@ -14,7 +14,7 @@ struct Faults {
 }
 
 /// A device, its queue and its limits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Gpu {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
@@ -188,7 +188,12 @@ impl Gpu {
         self.check("readback", total)?;
         match mapped {
             Ok(Ok(())) => {}
-            Ok(Err(e)) => return Err(BackendError::Device(format!("{}: readback: {e}", self.name))),
+            Ok(Err(e)) => {
+                // A browser may tell of the failed mapping before it tells why. What is wrong with a call is told by
+                // `settle`; what is left is a device that is gone.
+                self.settle("readback").await?;
+                return Err(BackendError::DeviceLost { reason: format!("readback: {e}") });
+            }
             Err(_) => return Err(BackendError::DeviceLost { reason: "no answer to a readback".into() }),
         }
         let view = buffer.get_mapped_range(..total);

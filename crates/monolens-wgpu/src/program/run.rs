@@ -3,7 +3,7 @@
 use super::{Place, Pool, Program};
 use crate::gpu::{ALIGNMENT, Gpu};
 use crate::pace::Pace;
-use crate::pipelines::Pipelines;
+use crate::pipelines::SharedPipelines;
 use crate::states::States;
 use crate::weights::Weights;
 use monolens_graph::backend::{HostTensor, Job, Outputs};
@@ -13,7 +13,7 @@ use std::num::NonZeroU64;
 /// What programs share.
 pub(crate) struct Resources<'r> {
     pub gpu: &'r Gpu,
-    pub pipelines: &'r mut Pipelines,
+    pub pipelines: &'r SharedPipelines,
     pub weights: &'r Weights,
     pub states: &'r States,
     pub pool: &'r Pool,
@@ -60,7 +60,7 @@ impl Program {
         if self.params.as_ref().is_none_or(|(buffer, _)| buffer.size() < needed) {
             let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
             let buffer = with.gpu.buffer("params", needed.next_power_of_two().max(ALIGNMENT), usage)?;
-            let group = with.pipelines.params_group(with.gpu, &buffer);
+            let group = with.pipelines.borrow().params_group(with.gpu, &buffer);
             self.params = Some((buffer, group));
         }
         if let (Some((buffer, _)), true) = (&self.params, needed > 0) {
@@ -76,7 +76,7 @@ impl Program {
             let at = self.launches[i].kernel.0;
             let kernel = &self.kernels[at];
             if kernel.pipeline.is_none() {
-                let pipeline = with.pipelines.get(with.gpu, &kernel.shader, &kernel.writes)?;
+                let pipeline = with.pipelines.borrow().get(with.gpu, &kernel.shader, &kernel.writes)?;
                 self.kernels[at].pipeline = Some(pipeline);
             }
             let kernel = &self.kernels[at];
@@ -88,7 +88,7 @@ impl Program {
                         self.plan.graph.name, kernel.shader
                     ))
                 })?;
-                let group = with.pipelines.group(with.gpu, &kernel.writes, &bindings);
+                let group = with.pipelines.borrow().group(with.gpu, &kernel.writes, &bindings);
                 self.kernels[at].group = Some((generation, group));
             }
         }
