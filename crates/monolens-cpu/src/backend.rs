@@ -47,12 +47,13 @@ impl CpuBackend {
         let pool = Pool::new(options.threads)
             .map_err(|reason| BackendError::Unavailable { what: "the CPU backend".into(), reason })?;
         let arithmetic = match isa.0 {
-            Level::Avx512Bf16 => options.arithmetic,
+            Level::Avx2 | Level::Avx512Bf16 => options.arithmetic,
             _ => Arithmetic::Exact,
         };
         let threads = pool.threads();
         let numbers = match arithmetic {
             Arithmetic::Exact => "f32 activations",
+            Arithmetic::Fast if isa.0 == Level::Avx2 => "16-bit activations where weights are integers",
             Arithmetic::Fast => "bf16 activations where weights are bf16",
         };
         Ok(Self {
