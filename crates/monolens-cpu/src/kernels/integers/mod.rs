@@ -9,7 +9,7 @@ mod few;
 mod many;
 mod round;
 
-use super::matmul::{Job, PANEL};
+use super::matmul::Job;
 use super::{GroupedView, View};
 use monolens_graph::Bits;
 
@@ -137,7 +137,7 @@ fn aligned(buffer: &mut Vec<u32>, len: usize) -> &mut [u32] {
 mod tests {
     use super::*;
     use crate::isa::Level;
-    use crate::kernels::{Product, matmul};
+    use crate::kernels::{Product, matmul, matmul::PANEL};
     use crate::{Arithmetic, Isa, Pool};
     use std::sync::Mutex;
 
