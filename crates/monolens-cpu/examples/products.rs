@@ -44,7 +44,8 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let threads = args.first().and_then(|a| a.parse().ok());
     let pool = Pool::new(threads).expect("threads");
-    let wanted = |part: &str| !PARTS.iter().any(|p| args.iter().any(|a| a == p)) || args.iter().any(|a| a == part);
+    let wanted =
+        |part: &str| !PARTS.iter().any(|p| args.iter().any(|a| a == p)) || args.iter().any(|a| a == part);
     println!("{} threads, {}", pool.threads(), Isa::detect().name());
     if wanted("many") {
         many(&pool);

@@ -12,7 +12,7 @@ use monolens_graph::backend::{
     BackendKind, DeviceInfo, HostTensor, Job, LocalFuture, MemoryUse, Outputs, ProgramId,
 };
 use monolens_graph::plan::{Capabilities, Fusions, Plan};
-use monolens_graph::{Axes, Backend, BackendError, DType, WeightFormat, WeightSpec};
+use monolens_graph::{Axes, Backend, BackendError, DType, OpTime, WeightFormat, WeightSpec};
 use std::future::ready;
 
 /// Runs plans on the CPU.
@@ -28,6 +28,8 @@ pub struct CpuBackend {
     states: States,
     programs: Vec<Program>,
     work: Work,
+    /// What was measured, if it is to be.
+    profile: Option<Vec<OpTime>>,
 }
 
 impl CpuBackend {
@@ -77,6 +79,7 @@ impl CpuBackend {
             states: States::default(),
             programs: Vec::new(),
             work: Work::default(),
+            profile: None,
         })
     }
 
@@ -94,7 +97,8 @@ impl CpuBackend {
         };
         let product = Product { pool: &self.pool, isa: self.isa, arithmetic: self.arithmetic };
         let (weights, states, work) = (&self.weights, &mut self.states, &mut self.work);
-        self.pool.enter(|| program.run(job, weights, states, work, product))
+        let profile = self.profile.as_mut();
+        self.pool.enter(|| program.run(job, weights, states, work, product, profile))
     }
 }
 
@@ -191,6 +195,11 @@ impl Backend for CpuBackend {
     fn dispatches(&self, program: ProgramId, _axes: &Axes) -> Vec<&'static str> {
         let nodes = self.programs.get(program.0).map_or(&[][..], |p| &p.plan.graph.nodes);
         nodes.iter().map(|n| n.op.name()).collect()
+    }
+
+    fn profile(&mut self, on: bool) -> Option<Vec<OpTime>> {
+        let measured = std::mem::replace(&mut self.profile, on.then(Vec::new));
+        Some(measured.unwrap_or_default())
     }
 
     fn memory(&self) -> MemoryUse {

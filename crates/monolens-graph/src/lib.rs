@@ -36,6 +36,7 @@
 pub mod backend;
 pub mod batch;
 pub mod check;
+mod cost;
 mod dtype;
 mod error;
 mod format;
@@ -46,6 +47,7 @@ mod print;
 mod shape;
 
 pub use backend::{Backend, BackendError};
+pub use cost::{Cost, Lookback, OpTime};
 pub use dtype::DType;
 pub use error::GraphError;
 pub use format::{Bits, GROUP_UNIT, Grouped, WeightFormat};

@@ -92,9 +92,7 @@ pub(super) unsafe fn panel(
                 }
             }
         }
-        let factor = |row: usize| {
-            f32::from_bits(x[row / LANES * stride + inner / 2 * LANES + row % LANES])
-        };
+        let factor = |row: usize| f32::from_bits(x[row / LANES * stride + inner / 2 * LANES + row % LANES]);
         for (row, out) in out.chunks_exact_mut(columns).enumerate() {
             let factor = factor(row);
             for (n, y) in out.iter_mut().enumerate() {

@@ -89,7 +89,8 @@ impl Job<'_> {
         let stride = many::packed_len(layout.inner);
         let blocks = self.rows.div_ceil(many::LANES);
         let packed = aligned(buffer, blocks * stride);
-        let finite = all_rows(self, packed, stride, many::LANES, |x, out| round::packed(x, layout.inner, out));
+        let finite =
+            all_rows(self, packed, stride, many::LANES, |x, out| round::packed(x, layout.inner, out));
         let packed = &*packed;
         if finite {
             self.panels(many::scratch_len(blocks), |results, scratch, from, to| {

@@ -64,9 +64,7 @@ pub(super) fn streamed(x: &[f32], layout: Layout, out: &mut [u32]) -> bool {
             let (first, vectors) = out.split_at_mut(LANES_32);
             let vectors: &mut [i16] = bytemuck::cast_slice_mut(vectors);
             let mut sums = [0_i32; LANES_16];
-            for (x, out) in
-                x.chunks_exact(LANES_16 * PER).zip(vectors.chunks_exact_mut(LANES_16 * PER))
-            {
+            for (x, out) in x.chunks_exact(LANES_16 * PER).zip(vectors.chunks_exact_mut(LANES_16 * PER)) {
                 for lane in 0..LANES_16 {
                     for s in 0..PER {
                         let q = integer(x[lane * PER + s], inverse);
