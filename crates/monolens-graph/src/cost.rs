@@ -56,8 +56,10 @@ impl Cost {
         cost.bytes += node.inputs.iter().filter(|id| !is_state(id)).map(size).sum::<f64>();
         cost.bytes += node.output.as_ref().map_or(0.0, size);
         match &node.op {
-            // Of its table it reads the rows that it hands out.
-            Op::Embed(_) => return Self { bytes: 2.0 * node.output.as_ref().map_or(0.0, size), ..cost },
+            // Of what they read they take the rows that they hand out.
+            Op::Embed(_) | Op::GatherRows(_) => {
+                return Self { bytes: 2.0 * node.output.as_ref().map_or(0.0, size), ..cost };
+            }
             Op::Attention(op) => {
                 cost.flops += 4.0 * lookback.pairs * op.heads.query_width() as f64;
                 let kv = node.inputs.get(4).map_or(DType::F32, |id| graph.value(*id).dtype);

@@ -2,7 +2,9 @@
 
 pub mod driver;
 pub mod limits;
+pub mod mmoe;
 pub mod ops;
+pub mod plot;
 pub mod quality;
 pub mod table;
 pub mod timing;
