@@ -14,7 +14,7 @@ use super::{GroupedView, View};
 use monolens_graph::Bits;
 
 /// Rows up to which weights are streamed past the rows.
-const FEW: usize = 12;
+const FEW: usize = 32;
 /// Most elements of a unit: sums of so many products of 16 bits by 8 fit into 32.
 const UNIT: usize = 128;
 
