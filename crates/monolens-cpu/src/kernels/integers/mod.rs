@@ -152,8 +152,8 @@ mod tests {
         [5, 6, 160, 32],
         [9, 5, 384, 128],
         [12, 100, 1024, 32],
-        [13, 2, 96, 96],
-        [17, 103, 640, 128],
+        [41, 2, 96, 96],
+        [35, 103, 640, 128],
         [33, 7, 1152, 64],
         [70, 101, 2048, 2048],
     ];
@@ -210,7 +210,7 @@ mod tests {
         let words = vec![0x9999_9999; 64 * 3 / 8];
         let w = View::Grouped(GroupedView { words: &words, scales: &[1.0; 3], bits: Bits::Four, group: 64 });
         for bad in [f32::NAN, f32::INFINITY] {
-            for rows in [1, 20] {
+            for rows in [1, 40] {
                 let mut x = vec![1.0; 64 * rows];
                 x[5] = bad;
                 let product = Product { pool: &pool, isa, arithmetic: Arithmetic::Fast };
@@ -229,7 +229,7 @@ mod tests {
         let pool = Pool::new(Some(1)).unwrap();
         let words = vec![0x1234_5678; 64 * 5 / 8];
         let w = View::Grouped(GroupedView { words: &words, scales: &[1.0; 5], bits: Bits::Four, group: 64 });
-        for rows in [1, 20] {
+        for rows in [1, 40] {
             let product = Product { pool: &pool, isa, arithmetic: Arithmetic::Fast };
             matmul(product, &vec![0.0; 64 * rows], 64, &[w], &|_, _, parts| {
                 assert!(parts[0].iter().all(|&got| got == 0.0));
