@@ -12,7 +12,7 @@ use monolens_graph::backend::{
     BackendKind, DeviceInfo, HostTensor, Job, LocalFuture, MemoryUse, Outputs, ProgramId,
 };
 use monolens_graph::plan::{Capabilities, Fusions, Plan};
-use monolens_graph::{Axes, Backend, BackendError, DType, WeightFormat, WeightSpec};
+use monolens_graph::{Axes, Backend, BackendError, DType, OpTime, WeightFormat, WeightSpec};
 
 /// Options of [`WgpuBackend::open`].
 #[derive(Clone, Debug, Default)]
@@ -48,6 +48,8 @@ pub struct WgpuBackend {
     programs: Vec<Program>,
     /// Grows when a state or the vectors get another buffer.
     generation: u64,
+    /// What was measured, if it is to be.
+    profile: Option<Vec<OpTime>>,
 }
 
 impl WgpuBackend {
@@ -103,6 +105,7 @@ impl WgpuBackend {
             pace: Pace::default(),
             programs: Vec::new(),
             generation: 0,
+            profile: None,
         }
     }
 
@@ -167,6 +170,7 @@ impl WgpuBackend {
             pool: &self.pool,
             pace: &mut self.pace,
             generation: self.generation,
+            profile: self.profile.as_mut(),
         };
         program.run(job, &mut with).await
     }
@@ -244,6 +248,13 @@ impl Backend for WgpuBackend {
 
     fn dispatches(&self, program: ProgramId, axes: &Axes) -> Vec<&'static str> {
         self.programs.get(program.0).map_or_else(Vec::new, |p| p.dispatches(axes))
+    }
+
+    // A browser does not let a page wait for each operator.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn profile(&mut self, on: bool) -> Option<Vec<OpTime>> {
+        let measured = std::mem::replace(&mut self.profile, on.then(Vec::new));
+        Some(measured.unwrap_or_default())
     }
 
     fn memory(&self) -> MemoryUse {
