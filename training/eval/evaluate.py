@@ -35,7 +35,7 @@ def pytorch(folder: Path) -> Ask:
     def ask(question: str, tiles: np.ndarray) -> list[str]:
         out: list[str] = []
         for k in range(0, len(tiles), 100):
-            out += answer(model, tok, question, torch.from_numpy(tiles[k : k + 100].copy()), 12)
+            out += answer(model, tok, question, torch.from_numpy(tiles[k : k + 100].copy()), 40)
         return out
 
     return ask
@@ -100,7 +100,7 @@ def main() -> None:
         tiles, records = np.load(folder / f"{task.pictures}.npy")[keep], [records[i] for i in keep]
         result = score(name, records, lambda q, keep, t=tiles: ask(q, t[keep]))
         right, n = sum(r["right"] for r in result), len(result)
-        (low, high), (chance, majority) = interval(right, n), baselines(result)
+        (low, high), (chance, majority) = interval(right, n), baselines(name, result)
         print(f"{task.title:58} {right / n:7.1%} {low:6.1%}..{high:6.1%} {n:5} {chance:7.1%} {majority:8.1%}", flush=True)
         numbers[name] = {"right": right, "n": n, "low": low, "high": high, "chance": chance, "majority": majority}
         if name == "things_twemoji":

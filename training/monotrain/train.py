@@ -57,6 +57,9 @@ class Run:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.threads = Threads(cfg["train"]["threads"])
         folder = self.state / "tokenizer"
+        start = getattr(args, "start", None)
+        if start and not (folder / "tokenizer.model").exists():
+            checkpoint.copy_tokenizer(start, folder)
         if not (folder / "tokenizer.model").exists():
             tokenizer.train(self.state, cfg["model"]["vocab_size"], folder)
         self.tok = tokenizer.Tokenizer(folder)
@@ -72,11 +75,11 @@ class Run:
         signal.signal(signal.SIGTERM, lambda *_: setattr(self, "stop", True))
         self.writer = None
 
-    def enter(self, saved: dict | None = None) -> None:
-        """Sets up the optimiser of the current stage."""
+    def enter(self, saved: dict | None = None, fresh: bool = True) -> None:
+        """Sets up the optimiser of the current stage; visual experts begin from the text's unless they are there already."""
         spec = self.cfg["stage"][self.stage]
         sees = [s["data"] != "text" for s in self.cfg["stage"]]
-        if saved is None and self.stage == sees.index(True):
+        if fresh and saved is None and self.stage == sees.index(True):
             self.model.copy_text_experts()
             folder = self.state / f"train_{self.cfg['model']['tile']}"
             self.model.whiten(normalise(torch.from_numpy(np.load(folder / "shard_000.npy")[:500])))
@@ -128,7 +131,8 @@ class Run:
             keep = [i for i, r in enumerate(records) if knows(r, self.cfg["data"]["only_core"])][:n]
             tiles = torch.from_numpy(resize(np.load(pictures.with_suffix(".npy"))[keep], self.model.cfg.tile))
             records = [records[i] for i in keep]
-            result = score(task, records, lambda q, keep, t=tiles: answer(self.model, self.tok, q, t[keep]))
+            most = TASKS[task].tokens
+            result = score(task, records, lambda q, keep, t=tiles, n=most: answer(self.model, self.tok, q, t[keep], n))
             scores[task] = float(np.mean([r["right"] for r in result]))
             samples += [f"{task}: {r['question']} -> {r['answer']} ({r['want']})" for r in result[:2]]
         self.model.train()
@@ -145,6 +149,25 @@ class Run:
         saved, own = torch.load(other, weights_only=True), self.model.state_dict()
         saved["model"] = {k: v for k, v in saved["model"].items() if k in own}
         torch.save(saved, self.file)
+
+    def start_from(self, folder: Path, stage: str) -> None:
+        """Begins a stage with the weights of an exported folder, unless this run has begun: f32 masters of its BF16 weights,
+        an optimiser without a past."""
+        if self.file.exists():
+            print(f"{self.file} exists and is resumed; nothing is taken from {folder}", flush=True)
+            return
+        names = [s["name"] for s in self.cfg["stage"]]
+        if stage not in names:
+            raise SystemExit(f"there is no stage {stage}; the configuration has {', '.join(names)}")
+        if (folder / "tokenizer.model").read_bytes() != (self.state / "tokenizer" / "tokenizer.model").read_bytes():
+            raise SystemExit(f"{folder} has another tokenizer than {self.state / 'tokenizer'}")
+        try:
+            self.model.load_state_dict(checkpoint.load(folder).state_dict())
+        except RuntimeError as error:
+            raise SystemExit(f"{folder} does not fit the configuration: {error}") from None
+        self.stage = names.index(stage)
+        self.enter(fresh=False)
+        self.save()
 
     def go(self, minutes: float, at_end: Callable[["Run"], None] | None = None) -> None:
         """Trains on from the saved state; `at_end` is called after each stage."""
@@ -199,11 +222,15 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=ROOT / "config.toml")
     parser.add_argument("--state", type=Path, default=ROOT / ".state")
     parser.add_argument("--name", default="mono-tiny", help="name of the run; its state is resumed")
+    parser.add_argument("--from", type=Path, dest="start", help="begin a new run with the weights of this exported folder")
+    parser.add_argument("--stage", default="S2.2", help="the stage that --from begins with")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop (and save) after so long")
     parser.add_argument("--export", type=Path, help="write the checkpoint folder of the saved state and end")
     parser.add_argument("--probe", action="store_true", help="probe the saved state and end")
     args = parser.parse_args()
     run = Run(args, tomllib.loads(args.config.read_text()))
+    if args.start:
+        run.start_from(args.start, args.stage)
     if args.export or args.probe:
         run.resume()
         if args.probe:
