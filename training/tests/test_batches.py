@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from eval.ablation import ARMS, STEPS, configured
+from eval.ablation import ARMS, STEPS, configured, shared
 from monotrain.batches import GROUP, IGNORE, Source, augment, moved, moves, resize
 from monotrain.model import ModelConfig, MonoInternVL
 from monotrain.optimiser import trainable
@@ -96,6 +96,20 @@ def test_arms_differ_in_what_they_say():
     assert stages["1.0: FFN experts, attention unfrozen in S1.3"][3]["train"] == "visual and attention"
     assert trainable("x.attention.wqkv.weight", "visual and attention")
     assert not trainable("x.feed_forward.w1.weight", "visual and attention")
+
+
+def test_an_arm_begins_where_another_had_got():
+    base = {"model": {}, "stage": [{"name": "S0"}]}
+    first, *others = (configured(base, arm) for arm in ARMS.values())
+    assert dict(zip(list(ARMS)[1:], (shared(first, o) for o in others), strict=True)) == {
+        "experts, full tuning": "S0",
+        "no experts, full tuning": None,
+        "1.5 without S1": "S0",
+        "1.0: FFN experts, attention unfrozen in S1.3": None,
+        "1.5 without S1.3": "S1.2",
+        "1.5 without S1.2": "S1.1",
+        "1.5 without S1.1": "S0",
+    }
 
 
 def test_without_experts_the_image_takes_the_texts_weights():
