@@ -92,7 +92,7 @@ class Source:
         self.text_budget = cfg["data"]["text_tokens"]
         self.folder, self.shards = state / f"train_{cfg['model']['tile']}", cfg["data"]["shards"]
         self.mix, self.short = cfg["data"]["mix"], cfg["data"]["short"]
-        self.only_core = cfg["data"]["only_core"]
+        self.only_core, self.boxes = cfg["data"]["only_core"], cfg["data"].get("boxes", False)
         self.usable: dict[str, list[tuple[int, int]]] = {}
         self.glosses = glosses.glosses(state)
         self.patch = cfg["model"]["patch"]
@@ -105,6 +105,8 @@ class Source:
         names = [self.folder / f"shard_{k:03}" for k in range(self.shards)]
         self.tiles = [np.load(n.with_suffix(".npy")) for n in names]
         self.records = [json.loads(n.with_suffix(".json").read_text()) for n in names]
+        if not self.boxes:
+            self.records = [[{k: v for k, v in r.items() if k not in ("box", "boxes")} for r in part] for part in self.records]
         for k, records in enumerate(self.records):
             for i, r in enumerate(records):
                 task = "shape" if r["t"] == "two" else r["t"]

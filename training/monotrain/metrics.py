@@ -91,13 +91,19 @@ def _open_shape(r: dict, _i: int):
     return ("What is this?", said(r["s"])) if r["t"] == "shape" else None
 
 
+def decides(answer: str, want: str) -> bool:
+    """Whether the last word of the answer is the right one of yes and no."""
+    found = re.findall(r"\b(yes|no)\b", answer.lower())
+    return bool(found) and found[-1] == want
+
+
 TASKS = {
     "things_twemoji": Task("twemoji", "things, style never trained on (twemoji)", _name),
     "things_centred": Task("twemoji_centred", "things, the same style, whole and centred on one colour", _name),
     "things_openmoji": Task("openmoji", "things, style never trained on (openmoji, line art)", _name),
     "things_seen": Task("seen_styles", "things, styles trained on, new pictures", _name),
     "kind": Task("twemoji", "kind of thing (twemoji)", lambda r, i: ("What kind of thing is it?", said(THINGS[r["n"]].kind))),
-    "yes_no": Task("twemoji", "is it X? (twemoji; X of the same kind)", _is_it),
+    "yes_no": Task("twemoji", "is it X? (twemoji; X of the same kind)", _is_it, decides),
     "background": Task(
         "twemoji", "colour of the background", lambda r, i: ("What colour is the background?", r["bg"]) if r["bg"] else None
     ),
@@ -171,7 +177,7 @@ def baselines(task: str, result: list[dict]) -> tuple[float, float]:
     Boxes are hit by chance by none; the constant answer is their mean box."""
     wants = [r["want"] for r in result]
     right = TASKS[task].right
-    if right is None:
+    if right is not overlaps:
         answers = Counter(wants)
         return 1 / len(answers), max(answers.values()) / len(result)
     corners = [[int(v) for v in m.groups()] for w in wants if (m := BOX.search(w))]

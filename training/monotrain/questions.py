@@ -54,23 +54,23 @@ def background(bg: str | None) -> str:
     return f" on a {bg} background" if bg and bg[0] not in "aeio" else f" on an {bg} background" if bg else ""
 
 
+def decided(seen: str, yes: bool) -> str:
+    """The answer to a yes/no question. What is seen comes first, so that the last word is a comparison of words, which the
+    language model knows; the bare word, as the first training had it, stayed at chance."""
+    return f"{seen}, so {'yes' if yes else 'no'}"
+
+
 def is_it(rng, right: str, others) -> Turn:
     """A yes/no question, as often wrong as right."""
-    if rng.random() < 0.5:
-        return ask(rng, IS_IT, x=said(right)), "yes"
-    wrong = one(rng, [o for o in others if o != right] or [o for o in THINGS if o != right])
-    return ask(rng, IS_IT, x=said(wrong)), "no"
+    yes = rng.random() < 0.5
+    maybe = right if yes else one(rng, [o for o in others if o != right] or [o for o in THINGS if o != right])
+    return ask(rng, IS_IT, x=said(maybe)), decided(said(right), yes)
 
 
-def guesses(rng, right: str, rivals_of, known) -> list[Turn]:
-    """Yes/no questions until one is answered yes. They open a conversation: after an answer that names the thing, words
-    alone would do, and the picture need not be looked at (a first training learned just that)."""
-    out: list[Turn] = []
-    while len(out) < 3 and (not out or out[-1][1] == "no"):
-        turn = is_it(rng, right, rivals_of if rng.random() < 0.6 else known)
-        if turn[0] not in (q for q, _ in out):
-            out.append(turn)
-    return out
+def guess(rng, right: str, rivals_of, known) -> list[Turn]:
+    """A yes/no question that opens a conversation: after an answer that names the thing, words alone would do, and the
+    picture need not be looked at."""
+    return [is_it(rng, right, rivals_of if rng.random() < 0.6 else known)]
 
 
 def grounded(phrase: str, box) -> str:
@@ -89,7 +89,7 @@ def about_thing(rng, r: dict) -> list[Turn]:
     name = (ask(rng, NAME_KIND, k=t.kind) if t.kind in ASKABLE and rng.random() < 0.15 else ask(rng, NAME), t.said)
     roll = rng.random()
     if roll < 0.25:
-        return guesses(rng, t.name, rivals(t.name), [o for o in THINGS if THINGS[o].core or not t.core])
+        return guess(rng, t.name, rivals(t.name), [o for o in THINGS if THINGS[o].core or not t.core])
     if roll < 0.32 and "box" in r:
         return [where(rng, t.name, t.said, r["box"]), name]
     rest = [(ask(rng, KIND), said(t.kind))]
@@ -103,11 +103,11 @@ def about_thing(rng, r: dict) -> list[Turn]:
     return rest
 
 
-def is_there(rng, shown: tuple[str, ...], others: list[str]) -> Turn:
-    """Whether one of several things is in the picture; yes as often as no."""
-    if rng.random() < 0.5:
-        return ask(rng, IS_THERE, x=said(one(rng, shown))), "yes"
-    return ask(rng, IS_THERE, x=said(one(rng, [o for o in others if o not in shown]))), "no"
+def is_there(rng, shown: tuple[str, str], others: list[str]) -> Turn:
+    """Whether one of two things is in the picture; yes as often as no."""
+    yes = rng.random() < 0.5
+    maybe = one(rng, shown if yes else [o for o in others if o not in shown])
+    return ask(rng, IS_THERE, x=said(maybe)), decided(f"{said(shown[0])} and {said(shown[1])}", yes)
 
 
 def about_pair(rng, r: dict) -> list[Turn]:
@@ -152,10 +152,10 @@ def about_shape(rng, r: dict) -> list[Turn]:
     right = rng.random() < 0.5
     if rng.random() < 0.5:
         maybe = r["c"] if right else one(rng, [c for c in COLOURS if c != r["c"]])
-        turns.append((ask(rng, [f"Is the {r['s']} {{x}}?", "Is it {x}?"], x=maybe), "yes" if right else "no"))
+        turns.append((ask(rng, [f"Is the {r['s']} {{x}}?", "Is it {x}?"], x=maybe), decided(r["c"], right)))
     else:
         maybe = r["s"] if right else one(rng, [s for s in SHAPES if s != r["s"]])
-        turns.append((ask(rng, IS_IT, x=said(maybe)), "yes" if right else "no"))
+        turns.append((ask(rng, IS_IT, x=said(maybe)), decided(said(r["s"]), right)))
     if "box" in r:
         turns.append(where(rng, r["s"], said(f"{r['c']} {r['s']}"), r["box"]))
     rng.shuffle(turns)
@@ -180,7 +180,7 @@ def about_two(rng, r: dict) -> list[Turn]:
         (ask(rng, COLOUR[2:], x=sb), cb),
         (f"What shape is {ca}?", said(sa)),
         (f"What shape is {cb}?", said(sb)),
-        (f"Is the {x} {how} the {y}?", "yes" if truly else "no"),
+        (f"Is the {x} {how} the {y}?", decided(f"the {sa} is {first}", truly)),
         is_there(rng, (f"{ca} {sa}", f"{cb} {sb}"), [f"{c} {s}" for c in (ca, cb) for s in SHAPES]),
         (one(rng, ("What do you see?", "What is in the picture?", "Describe the picture.")), f"{a} and {b}"),
     ]

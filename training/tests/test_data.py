@@ -42,6 +42,13 @@ def test_pair_questions_tell_the_truth():
 def test_yes_and_no_are_equally_right_and_need_the_picture():
     """Neither the words of a question nor an answer before it tell which it is."""
     rng = np.random.default_rng(3)
+
+    def asked(record):
+        for _ in range(4000):
+            q, a = questions.turns(rng, record, 1)[0]
+            if a.endswith(("so yes", "so no")):
+                yield q, a.rsplit(" ", 1)[1]
+
     records = [
         {"t": "thing", "n": "cat", "bg": "white"},
         {"t": "pair", "a": "cat", "b": "owl", "rel": "left", "bg": None},
@@ -50,10 +57,9 @@ def test_yes_and_no_are_equally_right_and_need_the_picture():
         {"t": "two", "a": ["red", "circle"], "b": ["blue", "star"], "rel": "left", "bg": None},
     ]
     for record in records:
-        asked = [questions.turns(rng, record, 1)[0] for _ in range(4000)]
-        answers = [a for _, a in asked if a in ("yes", "no")]
+        answers = [a for _, a in asked(record)]
         assert len(answers) > 100 and 0.4 < answers.count("yes") / len(answers) < 0.6, record
-    relation = [questions.turns(rng, r, 1)[0] for _ in range(4000) for r in records[3:]]
+    relation = [turn for r in records[3:] for turn in asked(r)]
     for words in ("star left of", "star right of", "circle left of", "circle right of"):
         answers = [a for q, a in relation if words in q and q.startswith("Is")]
         assert 0.3 < answers.count("yes") / len(answers) < 0.7, words
@@ -68,6 +74,11 @@ def test_boxes_are_in_the_official_format_and_where_the_thing_is():
         ys, xs = np.nonzero(np.asarray(image)[..., 0])
         drawn = [xs.min() / 100, ys.min() / 80, (xs.max() + 1) / 100, (ys.max() + 1) / 80]
         assert np.allclose(box, drawn, atol=0.03), shape
+
+
+def test_yes_and_no_are_marked_by_the_last_of_them():
+    assert metrics.decides("It is a cat, so no.", "no") and metrics.decides("yes", "yes")
+    assert not metrics.decides("It is a cat, so yes.", "no") and not metrics.decides("a cat", "no")
 
 
 def test_boxes_are_marked_by_overlap():
