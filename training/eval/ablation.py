@@ -31,8 +31,8 @@ from monotrain.train import Run
 
 ROOT = Path(__file__).parents[1]
 TILE, BATCH = 48, 32
-LANGUAGE = {"name": "S0", "data": "text", "train": "language", "steps": 600, "batch": 64, "lr": 1.5e-3, "decay": 200}
-STEPS = {"S1.1": 80, "S1.2": 200, "S1.3": 100, "S2": 400}
+LANGUAGE = {"name": "S0", "data": "text", "train": "language", "steps": 500, "batch": 64, "lr": 1.5e-3, "decay": 150}
+STEPS = {"S1.1": 50, "S1.2": 130, "S1.3": 60, "S2": 260}
 RATE = 5e-4  # higher rates make the model blind (README)
 MEASURED = ("things_seen", "things_twemoji", "background", "count", "shape", "shape_colour", "digit", "flag")
 # What differs from the recipe of 1.5: settings of the model, of what S1 trains, of what S1.3 trains, stages left out.
@@ -85,7 +85,7 @@ def perplexity(model: MonoInternVL, tok: Tokenizer, state: Path, lines: int = 40
 
 
 @torch.no_grad()
-def answers(model: MonoInternVL, tok: Tokenizer, state: Path, task: str, exact: bool, n: int = 120) -> dict:
+def answers(model: MonoInternVL, tok: Tokenizer, state: Path, task: str, exact: bool, n: int = 80) -> dict:
     """Mean loss of the right answer, summed over its tokens, and where asked for the share of exact answers."""
     pictures = state / "eval_64" / TASKS[task].pictures
     records = json.loads(pictures.with_suffix(".json").read_text())

@@ -20,7 +20,7 @@ from PIL import Image
 
 from monotrain import checkpoint
 from monotrain.answers import answer
-from monotrain.metrics import TASKS, baselines, interval, score
+from monotrain.metrics import TASKS, baselines, interval, measured, score
 from monotrain.questions import knows
 from monotrain.tokenizer import Tokenizer
 
@@ -82,18 +82,19 @@ def main() -> None:
     parser.add_argument("--engine", choices=("pytorch", "monolens"), default="pytorch")
     parser.add_argument("--binary", default=os.environ.get("MONOLENS", str(ROOT.parent / "target" / "release" / "monolens")))
     parser.add_argument("--n", type=int, default=600, help="pictures of each set")
-    parser.add_argument("--tasks", nargs="*", default=list(TASKS))
+    parser.add_argument("--tasks", nargs="*", choices=list(TASKS), help="all that are taught, if none is named")
     parser.add_argument("--json", type=Path, help="write the numbers here")
     parser.add_argument("--confusions", type=Path, help="write a picture of wrong answers about things here")
     parser.add_argument("extra", nargs="*", help="further arguments for monolens (after --)")
     args = parser.parse_args()
     ask = pytorch(args.model) if args.engine == "pytorch" else monolens(args.model, args.binary, args.extra)
-    only_core = tomllib.loads((ROOT / "config.toml").read_text())["data"]["only_core"]
+    data = tomllib.loads((ROOT / "config.toml").read_text())["data"]
+    only_core = data["only_core"]
     tile = checkpoint.read_config(args.model).tile
     numbers: dict[str, dict] = {}
     wrong: list[tuple[np.ndarray, dict]] = []
     print(f"{'task':58} {'right':>7} {'95 % interval':>15} {'n':>5} {'chance':>7} {'majority':>8}")
-    for name in args.tasks:
+    for name in args.tasks or measured(list(TASKS), data["boxes"]):
         task, folder = TASKS[name], args.state / f"eval_{tile}"
         records = json.loads((folder / f"{task.pictures}.json").read_text())
         keep = [i for i, r in enumerate(records) if knows(r, only_core)][: args.n]

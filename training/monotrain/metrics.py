@@ -138,6 +138,11 @@ PROBE = (
 )
 
 
+def measured(names: Sequence[str], boxes: bool) -> list[str]:
+    """Of these tasks those that the model is taught: boxes only where they are asked for in training."""
+    return [n for n in names if boxes or TASKS[n].right is not overlaps]
+
+
 def same(answer: str, want: str) -> bool:
     """Exact match without case, article, and final stop."""
 

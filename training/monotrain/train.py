@@ -23,7 +23,7 @@ from . import checkpoint, tokenizer
 from .answers import answer
 from .batches import IGNORE, Batch, normalise, resize
 from .loader import Loader
-from .metrics import PROBE, TASKS, score
+from .metrics import PROBE, TASKS, measured, score
 from .model import ModelConfig, MonoInternVL
 from .optimiser import Masters, learning_rate
 from .questions import knows
@@ -131,7 +131,7 @@ class Run:
         self.model.eval()
         folder, scores, samples = self.state / f"eval_{self.cfg['model']['tile']}", {}, []
         n = self.cfg["train"]["probe_pictures"]
-        for task in PROBE:
+        for task in measured(PROBE, self.cfg["data"].get("boxes", False)):
             pictures = folder / TASKS[task].pictures
             records = json.loads(pictures.with_suffix(".json").read_text())
             most = TASKS[task].tokens
