@@ -31,8 +31,8 @@ from monotrain.train import Run
 
 ROOT = Path(__file__).parents[1]
 TILE, BATCH = 48, 32
-LANGUAGE = {"name": "S0", "data": "text", "train": "language", "steps": 500, "batch": 64, "lr": 1.5e-3, "decay": 150}
-STEPS = {"S1.1": 50, "S1.2": 130, "S1.3": 60, "S2": 260}
+LANGUAGE = {"name": "S0", "data": "text", "train": "language", "steps": 400, "batch": 64, "lr": 1.5e-3, "decay": 150}
+STEPS = {"S1.1": 40, "S1.2": 100, "S1.3": 40, "S2": 200}
 RATE = 5e-4  # higher rates make the model blind (README)
 MEASURED = ("things_seen", "things_twemoji", "background", "count", "shape", "shape_colour", "digit", "flag")
 # What differs from the recipe of 1.5: settings of the model, of what S1 trains, of what S1.3 trains, stages left out.
@@ -179,14 +179,15 @@ def main() -> None:
             begin(run, earlier)
             run.go(1e9, at_end=measure)
             if run.stop:
-                return
+                break
             names = [s["name"] for s in cfg["stage"]]
             ends = {s: json.loads((run_dir / f"end_{s}.json").read_text()) for s in ("S0", names[-2], "S2")}
             done[name] = {"S0": ends["S0"], "S1": ends[names[-2]], "S2": ends["S2"]}
             file.write_text(json.dumps(done, indent=1) + "\n")
         earlier.append((cfg, run_dir))
-    print(table(done))
-    plot(done, args.out / "ablation.png")
+    if done:
+        print(table(done))
+        plot(done, args.out / "ablation.png")
 
 
 def begin(run: Run, earlier: list[tuple[dict, Path]]) -> None:
