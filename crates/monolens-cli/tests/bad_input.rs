@@ -250,3 +250,30 @@ fn a_picture_that_cannot_or_must_not_be_written() {
     );
     refused(ask(&model, &image).args(["--boxes", "out.jpg"]), &["--boxes", ".png"]);
 }
+
+#[test]
+fn options_that_would_do_nothing() {
+    let model = model();
+    refused(ask(model.path(), &photo()).args(["--tier", "half"]), &["--tier is for wgpu"]);
+    refused(ask(model.path(), &photo()).args(["--segments", "4"]), &["--video"]);
+    let images = ["--backend", "cpu", "--images", "/no/such/folder"];
+    refused(monolens().arg("verify").arg(golden().join("mono-v1")).args(images), &["/no/such/folder"]);
+}
+
+#[test]
+fn a_line_of_a_conversation_that_is_no_text_is_told_and_the_next_is_answered() {
+    let bytes = [b"caf\xe9?\n".as_slice(), b"/help\n"].concat();
+    let mut chat = monolens();
+    let chat = chat.args(["chat", "--backend", "cpu"]).write_stdin(bytes);
+    chat.assert()
+        .success()
+        .stderr(predicate::str::contains("expected UTF-8").and(predicate::str::contains("/reset")));
+}
+
+#[test]
+fn a_conversation_that_is_too_long_says_how_to_go_on() {
+    let lines = format!("hello\n{}\n", "word ".repeat(3000));
+    let mut chat = monolens();
+    let chat = chat.args(["chat", "--backend", "cpu", "--max-new-tokens", "1"]).write_stdin(lines);
+    chat.assert().success().stderr(predicate::str::contains("/reset begins a new conversation"));
+}

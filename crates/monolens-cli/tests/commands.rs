@@ -124,6 +124,10 @@ fn a_model_is_shown() {
         .assert()
         .success()
         .stdout(shown.and(predicate::str::contains("3,111,35")));
+    monolens(&["inspect", "--backend", "cpu", "--dot", "-"])
+        .assert()
+        .success()
+        .stdout(predicate::str::starts_with("digraph").and(predicate::str::contains("planned for").not()));
 }
 
 #[test]

@@ -111,6 +111,9 @@ pub async fn open_backend(choice: &BackendChoice) -> Result<Opened, BackendError
             "a device of the CPU backend",
             "there is only the CPU; --device is for wgpu and cuda".into(),
         )),
+        BackendName::Cpu if choice.tier.is_some() => {
+            Err(unavailable("a tier of the CPU backend", "--tier is for wgpu".into()))
+        }
         BackendName::Cpu => open_cpu(choice, "The CPU was asked for.".into()),
         BackendName::Cuda if choice.tier.is_some() => {
             Err(unavailable("a tier of the CUDA backend", "--tier is for wgpu".into()))
@@ -228,6 +231,8 @@ mod tests {
         assert!(!opened.backend.device().is_gpu);
         let odd = BackendChoice { device: Some("no such device".into()), ..BackendChoice::exact_cpu() };
         assert!(pollster::block_on(open_backend(&odd)).is_err());
+        let tier = BackendChoice { tier: Some("half".into()), ..BackendChoice::exact_cpu() };
+        assert!(pollster::block_on(open_backend(&tier)).unwrap_err().to_string().contains("for wgpu"));
     }
 
     #[test]

@@ -9,10 +9,10 @@ use crate::session::{self, Session};
 use crate::source::{ModelSource, RandomArgs};
 use anyhow::{Context, Result};
 use clap::Args;
-use monolens_engine::{Chat, Image, TileOptions};
+use monolens_engine::{Chat, EngineError, Image, Role, TileOptions};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// Options of `monolens chat`.
@@ -123,13 +123,19 @@ impl Input {
         Ok(Self::Terminal(Box::new(editor)))
     }
 
-    /// The next line; none at the end.
+    /// The next line; none at the end. One that is no text is told and counts as empty.
     fn line(&mut self) -> Result<Option<String>> {
         match self {
             Self::Pipe => {
-                let mut line = String::new();
-                let bytes = io::stdin().read_line(&mut line).context("cannot read from stdin")?;
-                Ok((bytes > 0).then_some(line))
+                let mut line = Vec::new();
+                io::stdin().lock().read_until(b'\n', &mut line).context("cannot read from stdin")?;
+                if line.is_empty() {
+                    return Ok(None);
+                }
+                Ok(Some(String::from_utf8(line).unwrap_or_else(|error| {
+                    eprintln!("a line is left out: expected UTF-8, got {}", error.utf8_error());
+                    String::new()
+                })))
             }
             Self::Terminal(editor) => match editor.readline("> ") {
                 Ok(line) => {
@@ -258,7 +264,13 @@ impl Talk<'_> {
             Err(error) if is_fatal(&error) => Err(error),
             Err(error) => {
                 writeln!(out)?;
-                eprintln!("{error:#}");
+                let full = matches!(error.downcast_ref(), Some(EngineError::ContextOverflow { .. }));
+                let hint = if full && before.messages.iter().any(|m| m.role == Role::User) {
+                    "; /reset begins a new conversation"
+                } else {
+                    ""
+                };
+                eprintln!("{error:#}{hint}");
                 self.chat = before;
                 Ok(())
             }
@@ -288,7 +300,7 @@ impl Talk<'_> {
 /// Whether going on makes no sense: nobody reads the answers, or the device is gone.
 fn is_fatal(error: &anyhow::Error) -> bool {
     let io = error.chain().any(|cause| cause.is::<io::Error>());
-    let lost = error.downcast_ref::<monolens_engine::EngineError>().is_some_and(|e| e.is_device_lost());
+    let lost = error.downcast_ref::<EngineError>().is_some_and(|e| e.is_device_lost());
     io || lost
 }
 

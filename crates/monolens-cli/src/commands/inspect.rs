@@ -39,7 +39,8 @@ pub struct InspectArgs {
     /// Load the model and ask the device which kernels it launches in each phase
     #[arg(long)]
     pub dispatches: bool,
-    /// Write the plans (or with --graph the graphs) in the Graphviz language: `dot -Tsvg FILE`
+    /// Write the plans (or with --graph the graphs) in the Graphviz language, for `dot -Tsvg FILE`; `-` writes them to
+    /// stdout and nothing else
     #[arg(long, value_name = "FILE")]
     pub dot: Option<PathBuf>,
     /// Tokens of a conversation that memory is counted for (default: 4096, or what the model was trained for)
@@ -88,6 +89,10 @@ pub fn run(args: &InspectArgs) -> Result<Outcome> {
             true => graphs.iter().map(Graph::to_dot).collect(),
             false => phases.iter().map(|p| p.plan.graph.to_dot()).collect(),
         };
+        if path.as_os_str() == "-" {
+            io::stdout().write_all(dots.concat().as_bytes())?;
+            return Ok(Outcome::Fine);
+        }
         std::fs::write(path, dots.concat()).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let launches = if args.dispatches { Some(launches(&model, args)?) } else { None };

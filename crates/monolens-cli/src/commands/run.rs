@@ -37,7 +37,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR", help_heading = "Images")]
     pub video: Option<PathBuf>,
     /// Frames to take from the video
-    #[arg(long, value_name = "N", default_value_t = 8, help_heading = "Images",
+    #[arg(long, value_name = "N", default_value_t = 8, help_heading = "Images", requires = "video",
         value_parser = clap::value_parser!(u16).range(1..=40))]
     pub segments: u16,
     /// Most tiles an image, its thumbnail not counted (default: the model's)

@@ -116,6 +116,8 @@ const GAP: usize = 14;
 const PANEL: usize = 380;
 const LABELS: usize = 118;
 const HEAD: usize = 30;
+/// Least height of a layer's row: its label has four lines, and a wide image is lower.
+const ROW: usize = 84;
 /// Lifts the middle of the scale.
 const GAMMA: f32 = 0.75;
 
@@ -140,8 +142,11 @@ pub fn draw(title: &str, subtitle: &str, sections: &[Section]) -> Result<Canvas>
     let columns = |s: &Section| 2 + usize::from(s.grid.thumbnail);
     let row = |w: usize, s: &Section| LABELS + columns(s) * (w + GAP);
     let wide = sections.iter().zip(&sizes).map(|(s, &(w, _))| row(w, s)).max().unwrap_or(0);
-    let tall: usize =
-        sections.iter().zip(&sizes).map(|(s, &(_, h))| HEAD + s.layers.len() * (h + GAP) + GAP).sum();
+    let tall: usize = sections
+        .iter()
+        .zip(&sizes)
+        .map(|(s, &(_, h))| HEAD + s.layers.len() * (h.max(ROW) + GAP) + GAP)
+        .sum();
     let top = MARGIN + 62;
     let width = (wide + 2 * MARGIN).max(640);
     let mut canvas = Canvas::new(width, top + tall + 54, Colour::WHITE)?;
@@ -201,7 +206,7 @@ fn draw_section(canvas: &mut Canvas, s: &Section, (w, h): (usize, usize), mut y:
         if let Some(thumbnail) = thumbnail {
             overlay(canvas, &shown, &thumbnail.normalised(), column(2), y);
         }
-        y += h + GAP;
+        y += h.max(ROW) + GAP;
     }
     y + GAP
 }

@@ -6,7 +6,7 @@ pub use pictures::{Asked, draw};
 
 use crate::draw::Colour;
 use crate::draw::map::Segment;
-use monolens_models::tokenizer::SpecialIds;
+use monolens_engine::{Segment as Run, SegmentKind};
 use std::ops::Range;
 
 /// Layers to show when none are asked for: four, evenly from the first to the last (1, 8, 16, 24 of 24; spec §12).
@@ -32,30 +32,30 @@ pub fn mean_attention(map: &[f32], n: usize, queries: Range<usize>, keys: Range<
     sum
 }
 
-/// Cuts a prompt and its answer into system text, images, user text and answer.
-///
-/// `images` are the rows of each image's visual tokens; `prompt` is the number of prompt tokens in `ids`.
-pub fn segments(ids: &[u32], special: &SpecialIds, images: &[Range<usize>], prompt: usize) -> Vec<Segment> {
-    // The system message ends where the second message begins.
-    let starts = ids.iter().take(prompt).enumerate().filter(|(_, id)| **id == special.im_start);
-    let user = starts.map(|(at, _)| at).nth(1).unwrap_or(0);
-    let mut all = Vec::new();
-    let mut push = |name: &str, colour: Colour, tokens: usize| {
-        if tokens > 0 {
-            all.push(Segment { name: name.to_owned(), colour, tokens });
+/// The parts of a prompt and its answer of `answer` tokens, named and coloured for pictures, and the rows of each image's
+/// visual tokens.
+pub fn parts(prompt: &[Run], answer: usize) -> (Vec<Segment>, Vec<Range<usize>>) {
+    let images = prompt.iter().filter(|run| matches!(run.kind, SegmentKind::Image(_))).count();
+    let (mut named, mut rows, mut at) = (Vec::new(), Vec::new(), 0);
+    // The answer goes on where the prompt's last run, the answer's header, ends.
+    for run in prompt.iter().copied().chain([Run { kind: SegmentKind::Assistant, tokens: answer }]) {
+        let (name, colour) = match run.kind {
+            SegmentKind::System => ("system".to_owned(), Colour::SYSTEM),
+            SegmentKind::User => ("user text".to_owned(), Colour::USER),
+            SegmentKind::Image(_) if images == 1 => ("image".to_owned(), Colour::IMAGE),
+            SegmentKind::Image(i) => (format!("image {}", i + 1), Colour::IMAGE),
+            SegmentKind::Assistant => ("answer".to_owned(), Colour::ANSWER),
+        };
+        if let SegmentKind::Image(_) = run.kind {
+            rows.push(at..at + run.tokens);
         }
-    };
-    push("system", Colour::SYSTEM, user);
-    let mut at = user;
-    for (i, rows) in images.iter().enumerate() {
-        push("user text", Colour::USER, rows.start.saturating_sub(at));
-        let name = if images.len() == 1 { "image".to_owned() } else { format!("image {}", i + 1) };
-        push(&name, Colour::IMAGE, rows.len());
-        at = rows.end;
+        at += run.tokens;
+        match named.last_mut() {
+            Some(Segment { name: last, tokens, .. }) if *last == name => *tokens += run.tokens,
+            _ => named.push(Segment { name, colour, tokens: run.tokens }),
+        }
     }
-    push("user text", Colour::USER, prompt.saturating_sub(at));
-    push("answer", Colour::ANSWER, ids.len().saturating_sub(prompt));
-    all
+    (named, rows)
 }
 
 #[cfg(test)]
@@ -78,23 +78,28 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_is_cut_into_its_parts() {
-        let special = SpecialIds {
-            bos: 1,
-            eos: 2,
-            im_start: 10,
-            im_end: 11,
-            img_start: 12,
-            img_end: 13,
-            img_context: 14,
-        };
-        let ids = [1, 10, 5, 11, 10, 6, 12, 14, 14, 13, 7, 11, 10, 8, 9, 9];
-        let parts: Vec<_> = segments(&ids, &special, std::slice::from_ref(&(7..9)), 14)
-            .into_iter()
-            .map(|s| (s.name, s.tokens))
-            .collect();
-        let expected = [("system", 4), ("user text", 3), ("image", 2), ("user text", 5), ("answer", 2)];
-        assert_eq!(parts, expected.map(|(n, t)| (n.to_owned(), t)));
-        assert_eq!(parts.iter().map(|p| p.1).sum::<usize>(), ids.len());
+    fn the_answer_joins_its_header_and_images_are_numbered_if_there_are_several() {
+        use SegmentKind::{Assistant, Image, System, User};
+        let run = |kind, tokens| Run { kind, tokens };
+        let names = |parts: Vec<Segment>| parts.into_iter().map(|s| (s.name, s.tokens)).collect::<Vec<_>>();
+        let expected =
+            |parts: &[(&str, usize)]| parts.iter().map(|&(n, t)| (n.to_owned(), t)).collect::<Vec<_>>();
+
+        let one = [run(System, 4), run(User, 3), run(Image(0), 2), run(User, 3), run(Assistant, 2)];
+        let (parts, rows) = super::parts(&one, 2);
+        assert_eq!(
+            names(parts),
+            expected(&[("system", 4), ("user text", 3), ("image", 2), ("user text", 3), ("answer", 4)])
+        );
+        assert_eq!(rows, [7..9]);
+
+        let two = [run(User, 1), run(Image(0), 2), run(User, 1), run(Image(1), 3)];
+        let (parts, rows) = super::parts(&two, 1);
+        let (first, second) = (("image 1", 2), ("image 2", 3));
+        assert_eq!(
+            names(parts),
+            expected(&[("user text", 1), first, ("user text", 1), second, ("answer", 1)])
+        );
+        assert_eq!(rows, [1..3, 4..7]);
     }
 }

@@ -1,13 +1,12 @@
 //! The attention pictures of an answer.
 
-use super::{mean_attention, segments};
+use super::{mean_attention, parts};
 use crate::answer::Answered;
 use crate::draw::{self, heat, map};
 use crate::photos::Photo;
 use anyhow::{Context, Result, ensure};
 use monolens_engine::{Engine, Image, Inspect, Prompt};
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Tokens up to which all layers are looked at in one run; beyond, one after another, for their memory.
@@ -31,11 +30,11 @@ pub struct Asked<'a> {
 /// # Errors
 /// When the device fails or a file cannot be written.
 pub fn draw(engine: &mut Engine, asked: &Asked<'_>, layers: &[usize], path: &Path) -> Result<Vec<PathBuf>> {
-    let ids: Vec<u32> = asked.prompt.ids.iter().chain(&asked.answered.ids).copied().collect();
-    let (n, prompt) = (ids.len(), asked.prompt.ids.len());
-    let special = *engine.model().tokenizer().special();
+    let (prompt, answer) = (asked.prompt.ids.len(), asked.answered.ids.len());
+    let n = prompt + answer;
     let per_tile = engine.model().config().num_image_token();
-    let rows = image_rows(&ids, special.img_context, &asked.prompt.images, per_tile);
+    let runs = asked.prompt.segments(engine.model().tokenizer().special(), per_tile);
+    let (segments, rows) = parts(&runs, answer);
     // The rows that chose the answer's tokens: from the prompt's last to the last but one.
     let queries = prompt - 1..(n - 1).max(prompt);
     let mut heats: Vec<Vec<heat::Layer>> = vec![Vec::new(); rows.len()];
@@ -73,7 +72,6 @@ pub fn draw(engine: &mut Engine, asked: &Asked<'_>, layers: &[usize], path: &Pat
         .collect();
     draw::save(&heat::draw(asked.question, &asked.answered.text, &sections)?, path)?;
     let map_path = path.with_extension("map.png");
-    let segments = segments(&ids, &special, &rows, prompt);
     draw::save(&map::draw(asked.question, &segments, &maps)?, &map_path)?;
     Ok(vec![path.to_owned(), map_path])
 }
@@ -89,22 +87,6 @@ fn attention(engine: &mut Engine, asked: &Asked<'_>, layers: &[usize]) -> Result
     };
     let mut seen = pollster::block_on(engine.inspect(request))?;
     Ok(layers.iter().filter_map(|&l| Some((l, seen.tensors.remove(&tap(l))?.f32s()))).collect())
-}
-
-/// Rows of each image's visual tokens.
-fn image_rows(ids: &[u32], placeholder: u32, images: &[Image], per_tile: usize) -> Vec<Range<usize>> {
-    let mut visual = ids.iter().enumerate().filter(|(_, id)| **id == placeholder).map(|(row, _)| row);
-    images
-        .iter()
-        .filter_map(|image| {
-            let tokens = image.tiles().count() * per_tile;
-            let first = visual.next()?;
-            if tokens > 1 {
-                visual.nth(tokens - 2)?;
-            }
-            Some(first..first + tokens)
-        })
-        .collect()
 }
 
 fn tile_grid(image: &Image, side: usize) -> heat::TileGrid {

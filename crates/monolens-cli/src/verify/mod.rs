@@ -20,7 +20,7 @@ mod tokenizer;
 mod variants;
 
 use crate::args::DeviceArgs;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use report::{Report, Row, Rows};
 use set::Member;
 use std::path::PathBuf;
@@ -41,8 +41,11 @@ pub struct Request {
 /// Verifies a folder; `on_row` hears of each comparison as it is made.
 ///
 /// # Errors
-/// When there is nothing to verify, or golden data cannot be read. What the engine gets wrong is in the report.
+/// When there is nothing to verify, no folder where one was named, or golden data cannot be read. What the engine gets wrong is in the report.
 pub fn verify(request: &Request, on_row: &mut dyn FnMut(&Row)) -> Result<Report> {
+    if let Some(images) = request.images.as_deref().filter(|folder| !folder.is_dir()) {
+        bail!("--images: expected a folder, and {} is none", images.display());
+    }
     let members = set::find(request)?;
     let mut report = Report::default();
     for member in &members {
