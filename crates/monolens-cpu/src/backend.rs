@@ -1,6 +1,5 @@
 //! The CPU as a [`Backend`].
 
-use crate::check::input_error;
 use crate::frame::Work;
 use crate::isa::{Isa, Level, cpu_name};
 use crate::kernels::Product;
@@ -87,9 +86,9 @@ impl CpuBackend {
     }
 
     fn run_now(&mut self, program: ProgramId, job: &Job<'_>) -> Result<Outputs, BackendError> {
+        let number = self.programs.len();
         let Some(program) = self.programs.get_mut(program.0) else {
-            let expected = format!("below {}", self.programs.len());
-            return Err(input_error("cpu", "program", expected, program.0));
+            return Err(BackendError::no_program(BackendKind::Cpu, program, number));
         };
         let product = Product { pool: &self.pool, isa: self.isa, arithmetic: self.arithmetic };
         let (weights, states, work) = (&self.weights, &mut self.states, &mut self.work);
@@ -112,11 +111,11 @@ impl Backend for CpuBackend {
     }
 
     fn write_weight(&mut self, bytes: &[u8]) -> Result<(), BackendError> {
-        self.upload.as_mut().ok_or_else(no_upload)?.write(bytes)
+        self.upload.as_mut().ok_or_else(BackendError::no_upload)?.write(bytes)
     }
 
     fn end_weight(&mut self) -> Result<(), BackendError> {
-        let (name, weight) = self.upload.take().ok_or_else(no_upload)?.end()?;
+        let (name, weight) = self.upload.take().ok_or_else(BackendError::no_upload)?.end()?;
         match self.weights.names.get(&name) {
             Some(&at) => self.weights.list[at] = weight,
             None => {
@@ -140,7 +139,7 @@ impl Backend for CpuBackend {
     ) -> Result<(), BackendError> {
         self.states.release(name);
         if !matches!(dtype, DType::F32 | DType::BF16) {
-            return Err(input_error("cpu", format!("state {name}"), "f32 or bf16", dtype));
+            return Err(BackendError::state(BackendKind::Cpu, name, "f32 or bf16", dtype));
         }
         let elements = rows.checked_mul(width).filter(|n| n.checked_mul(4).is_some());
         let data = elements.and_then(|n| Floats::zeros(dtype, n));
@@ -156,20 +155,15 @@ impl Backend for CpuBackend {
 
     fn read_state<'a>(&'a mut self, name: &'a str) -> LocalFuture<'a, Result<HostTensor, BackendError>> {
         let state = self.states.index(name).map(|i| self.states.get(i).to_host());
-        Box::pin(ready(state.ok_or_else(|| no_state(name))))
+        Box::pin(ready(state.ok_or_else(|| BackendError::no_state(BackendKind::Cpu, name))))
     }
 
     fn write_state(&mut self, name: &str, bytes: &[u8]) -> Result<(), BackendError> {
-        let index = self.states.index(name).ok_or_else(|| no_state(name))?;
+        let index = self.states.index(name).ok_or_else(|| BackendError::no_state(BackendKind::Cpu, name))?;
         let to = self.states.get_mut(index).data.bytes_mut();
         if to.len() != bytes.len() {
             let expected = format!("{} bytes", to.len());
-            return Err(input_error(
-                "cpu",
-                format!("state {name}"),
-                expected,
-                format!("{} bytes", bytes.len()),
-            ));
+            return Err(BackendError::state(BackendKind::Cpu, name, expected, bytes.len()));
         }
         to.copy_from_slice(bytes);
         Ok(())
@@ -198,12 +192,4 @@ impl Backend for CpuBackend {
         let scratch = (self.work.bytes() + self.pool.bytes()) as u64;
         MemoryUse { weights, states: self.states.bytes(), activations: programs + scratch }
     }
-}
-
-fn no_upload() -> BackendError {
-    BackendError::Device("no weight is being uploaded: begin_weight comes first".into())
-}
-
-fn no_state(name: &str) -> BackendError {
-    input_error("cpu", format!("state {name}"), "an allocated state", "nothing")
 }

@@ -34,12 +34,14 @@
 #![allow(rustdoc::broken_intra_doc_links)]
 
 pub mod backend;
+mod backend_error;
 pub mod batch;
 pub mod check;
 mod dtype;
 mod error;
 mod format;
 mod graph;
+mod lowering;
 pub mod ops;
 pub mod plan;
 mod print;
@@ -50,5 +52,6 @@ pub use dtype::DType;
 pub use error::GraphError;
 pub use format::{Bits, GROUP_UNIT, Grouped, WeightFormat};
 pub use graph::{Expert, Graph, GraphBuilder, Node, Routed, Source, Value, ValueId, WeightId, WeightSpec};
+pub use lowering::Lowering;
 pub use ops::Op;
 pub use shape::{Axes, Axis, Dim, Shape};

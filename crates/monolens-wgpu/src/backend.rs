@@ -122,12 +122,7 @@ impl WgpuBackend {
 
     /// Adds what is in use to an error about memory.
     fn explain(&self, error: BackendError) -> BackendError {
-        match error {
-            BackendError::OutOfMemory { device, what, requested, .. } => {
-                BackendError::OutOfMemory { device, what, requested, used: self.memory().total() }
-            }
-            other => other,
-        }
+        error.with_used(self.memory().total())
     }
 
     async fn prepare_now(&mut self, plan: Plan) -> Result<ProgramId, BackendError> {
@@ -146,12 +141,8 @@ impl WgpuBackend {
 
     async fn run_now(&mut self, program: ProgramId, job: &Job<'_>) -> Result<Outputs, BackendError> {
         let number = self.programs.len();
-        let program = self.programs.get_mut(program.0).ok_or_else(|| BackendError::Input {
-            program: "wgpu".into(),
-            what: "program".into(),
-            expected: format!("below {number}"),
-            got: program.0.to_string(),
-        })?;
+        let missing = BackendError::no_program(BackendKind::Wgpu, program, number);
+        let program = self.programs.get_mut(program.0).ok_or(missing)?;
         if self.weights.upload_vectors(&self.gpu)? {
             self.generation += 1;
         }
@@ -184,11 +175,11 @@ impl Backend for WgpuBackend {
     }
 
     fn write_weight(&mut self, bytes: &[u8]) -> Result<(), BackendError> {
-        self.upload.as_mut().ok_or_else(no_upload)?.write(&self.gpu, bytes)
+        self.upload.as_mut().ok_or_else(BackendError::no_upload)?.write(&self.gpu, bytes)
     }
 
     fn end_weight(&mut self) -> Result<(), BackendError> {
-        self.upload.take().ok_or_else(no_upload)?.end(&self.gpu, &mut self.weights)
+        self.upload.take().ok_or_else(BackendError::no_upload)?.end(&self.gpu, &mut self.weights)
     }
 
     fn has_weight(&self, name: &str) -> bool {
@@ -246,13 +237,5 @@ impl Backend for WgpuBackend {
             states: self.states.bytes(),
             activations: self.pool.bytes() + self.programs.iter().map(Program::bytes).sum::<u64>(),
         }
-    }
-}
-
-fn no_upload() -> BackendError {
-    BackendError::Weight {
-        name: "(none)".into(),
-        expected: "a weight begun with begin_weight".into(),
-        got: "none".into(),
     }
 }

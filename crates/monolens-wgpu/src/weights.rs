@@ -144,26 +144,7 @@ impl Weights {
 
     /// The weight of a plan, with the shape that the plan says.
     pub fn find(&self, spec: &WeightSpec) -> Result<&Weight, BackendError> {
-        let error = |got: String| BackendError::Weight {
-            name: spec.name.clone(),
-            expected: format!("{:?}", spec.shape),
-            got,
-        };
-        match self.by_name.get(&spec.name) {
-            None => Err(error("none loaded".into())),
-            Some(w) if w.shape != spec.shape => Err(error(format!("{:?}", w.shape))),
-            Some(w) => Ok(w),
-        }
-    }
-}
-
-/// A weight's dimensions seen as rows: the last dimension is a row, but a convolution's row is one whole filter.
-pub(crate) fn rows_of(shape: &[usize]) -> (usize, usize) {
-    match shape {
-        [] => (1, 1),
-        [n] => (1, *n),
-        [rows, rest @ ..] if rest.len() >= 3 => (*rows, rest.iter().product()),
-        [rest @ .., last] => (rest.iter().product(), *last),
+        spec.loaded(self.by_name.get(&spec.name), |weight| &weight.shape)
     }
 }
 
@@ -174,7 +155,7 @@ pub(crate) fn allocate(
     format: WeightFormat,
     max_binding: u64,
 ) -> Result<Matrix, BackendError> {
-    let (rows, inner) = rows_of(&spec.shape);
+    let (rows, inner) = spec.rows();
     let mut matrix = Matrix::new(format, inner);
     let stride = matrix.regions().iter().map(|r| r.stride as u64).sum::<u64>();
     let mut rows_a_part = usize::try_from(max_binding / stride.max(1)).unwrap_or(usize::MAX);
