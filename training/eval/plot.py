@@ -42,10 +42,15 @@ def main() -> None:
     for spec in stages:
         begin[spec["name"]] = total
         total += spec["steps"] * spec["batch"]
-    batch = {s["name"]: s["batch"] for s in stages}
+    # Samples up to each row: the batch may have been changed during a stage.
+    done: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        step, samples = done.get(row["stage"], (0, begin[row["stage"]]))
+        row["at"] = samples + (row["step"] - step) * row["batch"]
+        done[row["stage"]] = row["step"], row["at"]
 
     def x(row: dict) -> float:
-        return (begin[row["stage"]] + row["step"] * batch[row["stage"]]) / 1000
+        return row["at"] / 1000
 
     fig, (left, right) = plt.subplots(1, 2, figsize=(13.5, 4.2), layout="constrained")
     for spec in stages:
@@ -60,9 +65,12 @@ def main() -> None:
         ylim=(0, min(5, 1.1 * max(r["loss"] for r in rows if "loss" in r))),
     )
     left.legend()
+    probes = [r for r in rows if "samples" in r]
     colours = plt.get_cmap("tab20").colors
     for k, (name, title) in enumerate(TITLES.items()):
         part = [r for r in rows if f"accuracy/{name}" in r]
+        if not part or part[-1] is not probes[-1]:  # no longer measured
+            continue
         right.plot(
             [x(r) for r in part], [100 * r[f"accuracy/{name}"] for r in part], marker="o", ms=3, color=colours[k], label=title
         )
@@ -70,7 +78,7 @@ def main() -> None:
         xlabel="samples (thousands)",
         ylabel="exact answers, %",
         ylim=(0, 100),
-        title="Probe during training (100 pictures a task)",
+        title="Probe during training (up to 100 pictures a task)",
     )
     right.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
     for axis in (left, right):

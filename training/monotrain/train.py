@@ -112,7 +112,9 @@ class Run:
 
     def log(self, **row) -> None:
         """One line to the log file, its numbers to TensorBoard."""
-        row = {"stage": self.cfg["stage"][self.stage]["name"], "step": self.step, "seconds": round(self.seconds), **row}
+        spec = self.cfg["stage"][self.stage]
+        place = {"stage": spec["name"], "step": self.step, "batch": spec["batch"], "seconds": round(self.seconds)}
+        row = {**place, **row}
         with (self.run_dir / "log.jsonl").open("a") as f:
             f.write(json.dumps(row) + "\n")
         if self.writer is None:
