@@ -1,6 +1,6 @@
 // Token embeddings, or visual embeddings for rows that stand for an image patch. One thread an element.
 
-#include "shared/element.cuh"
+#include "shared/grouped.cuh"
 
 struct Params {
     float* result;
@@ -14,6 +14,7 @@ struct Params {
     // Elements from one row of the table to the next, and its type.
     u32 stride;
     u32 dtype;
+    Groups groups;
 };
 
 constexpr u32 NO_VISUAL = 0xffffffffu;
@@ -27,7 +28,7 @@ ENTRY(embed, 256) {
     u32 column = i % p.width;
     u32 slot = p.visual_rows == nullptr ? NO_VISUAL : p.visual_rows[row];
     if (slot == NO_VISUAL) {
-        p.result[i] = element(p.dtype, p.table, (u64)p.rows[row].x * p.stride + column);
+        p.result[i] = element_of(p.groups, p.dtype, p.table, p.stride, p.rows[row].x, column);
     } else {
         p.result[i] = p.visual[(u64)slot * p.width + column];
     }

@@ -20,8 +20,12 @@ struct GateUp {
         return p.width;
     }
 
-    static INLINE const Weight* weight(const Params& p, bool is_visual, u32 pair, bool second) {
-        return (second ? p.up : p.gate)[is_visual] + (u64)pair * p.project.stride;
+    static INLINE u32 row(const Params& p, u32 pair, bool second) {
+        return pair;
+    }
+
+    static INLINE const Weight* matrix(const Params& p, bool is_visual, bool second) {
+        return second ? p.up[is_visual] : p.gate[is_visual];
     }
 
     static INLINE void finish(const Params& p, bool is_visual, u32 row, u32 pair, float gate, float up) {

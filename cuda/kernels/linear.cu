@@ -26,9 +26,13 @@ struct Linear {
         return p.width / (2 * TILE_PAIRS) * TILE_PAIRS + min(rest, TILE_PAIRS);
     }
 
-    static INLINE const Weight* weight(const Params& p, bool is_visual, u32 pair, bool second) {
+    static INLINE u32 row(const Params& p, u32 pair, bool second) {
         u32 at = column(pair, second);
-        return at < p.width ? p.weights[is_visual] + (u64)at * p.project.stride : nullptr;
+        return at < p.width ? at : NO_ROW;
+    }
+
+    static INLINE const Weight* matrix(const Params& p, bool is_visual, bool second) {
+        return p.weights[is_visual];
     }
 
     static INLINE void finish_one(const Params& p, bool is_visual, u32 row, u32 column, float y) {

@@ -19,8 +19,7 @@ struct QkvRope {
         return (p.rotation.query_heads + 2 * p.rotation.kv_heads) * half(p);
     }
 
-    // Row of the weight.
-    static INLINE u32 at(const Params& p, u32 pair, bool second) {
+    static INLINE u32 row(const Params& p, u32 pair, bool second) {
         return pair / half(p) * p.rotation.head_size + pair % half(p) + (second ? half(p) : 0);
     }
 
@@ -29,15 +28,15 @@ struct QkvRope {
         return 0;
     }
 
-    static INLINE const Weight* weight(const Params& p, bool is_visual, u32 pair, bool second) {
-        return p.weights[is_visual] + (u64)at(p, pair, second) * p.project.stride;
+    static INLINE const Weight* matrix(const Params& p, bool is_visual, bool second) {
+        return p.weights[is_visual];
     }
 
     static INLINE void finish(const Params& p, bool is_visual, u32 row, u32 pair, float a, float b) {
         const float* bias = p.bias[is_visual];
         if (bias != nullptr) {
-            a += bias[at(p, pair, false)];
-            b += bias[at(p, pair, true)];
+            a += bias[QkvRope::row(p, pair, false)];
+            b += bias[QkvRope::row(p, pair, true)];
         }
         rotate_and_store(p.rotation, row, pair, a, b);
     }

@@ -71,12 +71,7 @@ impl CudaBackend {
 
     /// Adds what is in use to an error about memory.
     fn explain(&self, error: BackendError) -> BackendError {
-        match error {
-            BackendError::OutOfMemory { device, what, requested, .. } => {
-                BackendError::OutOfMemory { device, what, requested, used: self.memory().total() }
-            }
-            other => other,
-        }
+        error.with_used(self.memory().total())
     }
 
     fn prepare_now(&mut self, plan: Plan) -> Result<ProgramId, BackendError> {
@@ -89,12 +84,8 @@ impl CudaBackend {
 
     fn run_now(&mut self, program: ProgramId, job: &Job<'_>) -> Result<Outputs, BackendError> {
         let number = self.programs.len();
-        let program = self.programs.get_mut(program.0).ok_or_else(|| BackendError::Input {
-            program: "cuda".into(),
-            what: "program".into(),
-            expected: format!("below {number}"),
-            got: program.0.to_string(),
-        })?;
+        let missing = BackendError::no_program(BackendKind::Cuda, program, number);
+        let program = self.programs.get_mut(program.0).ok_or(missing)?;
         let with = Resources { gpu: &self.gpu, states: &self.states, pool: &self.pool, graphs: self.graphs };
         let outputs = program.run(job, &with);
         outputs.map_err(|e| self.explain(e))
@@ -111,24 +102,17 @@ impl Backend for CudaBackend {
     }
 
     fn begin_weight(&mut self, spec: &WeightSpec, format: WeightFormat) -> Result<(), BackendError> {
-        let WeightFormat::Plain(dtype) = format else {
-            return Err(BackendError::Weight {
-                name: spec.name.clone(),
-                expected: "f32, f16 or bf16: CUDA has no kernels for integers in groups yet".into(),
-                got: format.to_string(),
-            });
-        };
-        let upload = Upload::new(&self.gpu, spec, dtype);
+        let upload = Upload::new(&self.gpu, spec, format);
         self.upload = Some(upload.map_err(|e| self.explain(e))?);
         Ok(())
     }
 
     fn write_weight(&mut self, bytes: &[u8]) -> Result<(), BackendError> {
-        self.upload.as_mut().ok_or_else(no_upload)?.write(bytes)
+        self.upload.as_mut().ok_or_else(BackendError::no_upload)?.write(bytes)
     }
 
     fn end_weight(&mut self) -> Result<(), BackendError> {
-        self.upload.take().ok_or_else(no_upload)?.end(&mut self.weights)
+        self.upload.take().ok_or_else(BackendError::no_upload)?.end(&mut self.weights)
     }
 
     fn has_weight(&self, name: &str) -> bool {
@@ -176,13 +160,5 @@ impl Backend for CudaBackend {
             states: self.states.bytes(),
             activations: self.pool.bytes() + self.programs.iter().map(Program::bytes).sum::<u64>(),
         }
-    }
-}
-
-fn no_upload() -> BackendError {
-    BackendError::Weight {
-        name: "(none)".into(),
-        expected: "a weight begun with begin_weight".into(),
-        got: "none".into(),
     }
 }

@@ -21,14 +21,20 @@ macro_rules! files {
 pub const HEADERS: &[File] = files![
     "shared/base.cuh",
     "shared/element.cuh",
+    "shared/few.cuh",
     "shared/flash.cuh",
+    "shared/grouped.cuh",
     "shared/heads.cuh",
+    "shared/many.cuh",
     "shared/math.cuh",
     "shared/paged.cuh",
     "shared/project.cuh",
+    "shared/projection.cuh",
     "shared/reduce.cuh",
     "shared/rotate.cuh",
     "shared/tensor.cuh",
+    "shared/weight.cuh",
+    "shared/weight_tiles.cuh",
 ];
 
 /// One file an operator.
@@ -59,7 +65,7 @@ pub const FILES: &[File] = files![
     "tile_attention.cu",
 ];
 
-const WEIGHTS: &[&str] = &["WEIGHT_BF16", "WEIGHT_F16", "WEIGHT_F32"];
+const WEIGHTS: &[&str] = &["WEIGHT_BF16", "WEIGHT_F16", "WEIGHT_F32", "WEIGHT_Q8", "WEIGHT_Q4"];
 const KV: &[&str] = &["KV_BF16", "KV_F32"];
 
 /// A file, and the stored type that it is compiled for where it is compiled for several.

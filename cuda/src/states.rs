@@ -1,10 +1,12 @@
 //! States: what lives on the device between runs.
 
 use crate::gpu::{Buffer, Gpu};
-use monolens_graph::backend::HostTensor;
+use monolens_graph::backend::{BackendKind, HostTensor};
 use monolens_graph::check::StateTable;
 use monolens_graph::{BackendError, DType};
 use std::rc::Rc;
+
+const KIND: BackendKind = BackendKind::Cuda;
 
 /// A state of `rows` × `width` elements.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ impl States {
 
     fn find(&self, name: &str) -> Result<&State, BackendError> {
         let state = self.list.iter().find(|s| s.name == name && s.buffer.is_some());
-        state.ok_or_else(|| input_error(name, "an allocated state", "none of this name"))
+        state.ok_or_else(|| BackendError::no_state(KIND, name))
     }
 
     pub fn allocate(
@@ -69,7 +71,7 @@ impl States {
         // The old one first: its memory may be needed.
         state.buffer = None;
         if !matches!(dtype, DType::F32 | DType::BF16) {
-            return Err(input_error(name, "f32 or bf16", dtype));
+            return Err(BackendError::state(KIND, name, "f32 or bf16", dtype));
         }
         let bytes = (rows as u64).checked_mul(width as u64).and_then(|n| n.checked_mul(dtype.bytes() as u64));
         let buffer = Buffer::new(gpu, &format!("state {name}"), bytes.unwrap_or(u64::MAX))?;
@@ -81,7 +83,7 @@ impl States {
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), BackendError> {
         let state = self.find(name)?;
         if bytes.len() != state.bytes() {
-            return Err(input_error(name, format!("{} bytes", state.bytes()), bytes.len()));
+            return Err(BackendError::state(KIND, name, format!("{} bytes", state.bytes()), bytes.len()));
         }
         state.buffer.as_ref().map_or(Ok(()), |b| b.write(0, bytes))
     }
@@ -90,14 +92,5 @@ impl States {
         let state = self.find(name)?;
         let bytes = state.buffer.as_ref().map_or(Ok(Vec::new()), |b| b.read(state.bytes()))?;
         Ok(HostTensor { dtype: state.dtype, shape: vec![state.rows, state.width], bytes })
-    }
-}
-
-fn input_error(name: &str, expected: impl ToString, got: impl ToString) -> BackendError {
-    BackendError::Input {
-        program: "cuda".into(),
-        what: format!("state {name}"),
-        expected: expected.to_string(),
-        got: got.to_string(),
     }
 }

@@ -1,21 +1,22 @@
 //! Weights on the device, and on their way to it: one tensor at a time, in pieces of any size.
 
 use crate::gpu::{Buffer, Gpu};
-use monolens_graph::{BackendError, DType, WeightSpec};
+use monolens_graph::{BackendError, DType, WeightFormat, WeightSpec};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// Elements in a group: kernels read weight rows in such groups, so rows are padded with zeros to whole ones.
-const GROUP: usize = 8;
+/// Elements that kernels read at once: rows are padded with zeros to a multiple of them.
+const EIGHT: usize = 8;
 /// Bytes of padded rows gathered before they are written to the device.
 const PIECE: usize = 4 << 20;
 
-/// A weight on the device. Matrices are stored as they came, but for the padding; vectors are f32.
+/// A weight on the device. Matrices are stored as they came, but for the padding of rows that are not whole groups of eight;
+/// vectors are f32. Integers in groups are as they came: of all rows, then the scales of all rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Weight {
     /// As it was loaded.
     pub shape: Vec<usize>,
-    pub dtype: DType,
+    pub format: WeightFormat,
     /// Elements of a row, and from one row to the next.
     pub inner: usize,
     pub stride: usize,
@@ -40,26 +41,7 @@ impl Weights {
 
     /// The weight of a plan, with the shape that the plan says.
     pub fn find(&self, spec: &WeightSpec) -> Result<&Weight, BackendError> {
-        let error = |got: String| BackendError::Weight {
-            name: spec.name.clone(),
-            expected: format!("{:?}", spec.shape),
-            got,
-        };
-        match self.by_name.get(&spec.name) {
-            None => Err(error("none loaded".into())),
-            Some(w) if w.shape != spec.shape => Err(error(format!("{:?}", w.shape))),
-            Some(w) => Ok(w),
-        }
-    }
-}
-
-/// A weight's dimensions seen as rows: the last dimension is a row, but a convolution's row is one whole filter.
-fn rows_of(shape: &[usize]) -> (usize, usize) {
-    match shape {
-        [] => (1, 1),
-        [n] => (1, *n),
-        [rows, rest @ ..] if rest.len() >= 3 => (*rows, rest.iter().product()),
-        [rest @ .., last] => (rest.iter().product(), *last),
+        spec.loaded(self.by_name.get(&spec.name), |weight| &weight.shape)
     }
 }
 
@@ -67,7 +49,7 @@ fn rows_of(shape: &[usize]) -> (usize, usize) {
 #[derive(Debug)]
 pub(crate) struct Upload {
     spec: WeightSpec,
-    stored: DType,
+    stored: WeightFormat,
     weight: Weight,
     expected: u64,
     got: u64,
@@ -79,25 +61,28 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    pub fn new(gpu: &Rc<dyn Gpu>, spec: &WeightSpec, dtype: DType) -> Result<Self, BackendError> {
-        let elements = spec.shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d));
-        let expected = elements.and_then(|n| n.checked_mul(dtype.bytes())).map(|n| n as u64);
-        let (true, Some(expected)) = (dtype.is_float(), expected) else {
-            return Err(BackendError::Weight {
-                name: spec.name.clone(),
-                expected: "f32, f16 or bf16".into(),
-                got: format!("{dtype} {:?}", spec.shape),
-            });
+    pub fn new(gpu: &Rc<dyn Gpu>, spec: &WeightSpec, stored: WeightFormat) -> Result<Self, BackendError> {
+        let error = |(expected, got)| BackendError::Weight { name: spec.name.clone(), expected, got };
+        stored.check(&spec.shape).map_err(error)?;
+        let Some(expected) = stored.bytes(&spec.shape) else {
+            return Err(error(("a shape that memory can hold".into(), format!("{:?}", spec.shape))));
         };
-        let (rows, inner) = rows_of(&spec.shape);
+        let expected = expected as u64;
+        let (rows, inner) = spec.rows();
         let is_vector = spec.shape.len() <= 1;
-        let kept = if is_vector { DType::F32 } else { dtype };
-        let stride = if is_vector { inner } else { inner.next_multiple_of(GROUP) };
-        let bytes = (rows as u64).saturating_mul(stride as u64).saturating_mul(kept.bytes() as u64);
+        let format = if is_vector { DType::F32.into() } else { stored };
+        let (stride, bytes) = match format {
+            WeightFormat::Plain(dtype) => {
+                let stride = if is_vector { inner } else { inner.next_multiple_of(EIGHT) };
+                let bytes = (rows as u64).saturating_mul(stride as u64).saturating_mul(dtype.bytes() as u64);
+                (stride, bytes)
+            }
+            WeightFormat::Grouped(_) => (inner, expected),
+        };
         let buffer = Rc::new(Buffer::new(gpu, &spec.name, bytes)?);
-        let weight = Weight { shape: spec.shape.clone(), dtype: kept, inner, stride, rows, buffer };
+        let weight = Weight { shape: spec.shape.clone(), format, inner, stride, rows, buffer };
         let spec = spec.clone();
-        Ok(Self { spec, stored: dtype, weight, expected, got: 0, offset: 0, staging: Vec::new(), begun: 0 })
+        Ok(Self { spec, stored, weight, expected, got: 0, offset: 0, staging: Vec::new(), begun: 0 })
     }
 
     fn size_error(&self) -> BackendError {
@@ -113,13 +98,17 @@ impl Upload {
         if self.got > self.expected {
             return Err(self.size_error());
         }
-        if self.stored != self.weight.dtype {
+        if self.stored != self.weight.format {
             // A vector: it is widened when it is whole.
             self.staging.extend_from_slice(bytes);
             return Ok(());
         }
-        let row_bytes = self.weight.inner * self.stored.bytes();
-        let padding = self.weight.stride * self.stored.bytes() - row_bytes;
+        let element = match self.stored {
+            WeightFormat::Plain(dtype) => dtype.bytes(),
+            WeightFormat::Grouped(_) => 0,
+        };
+        let row_bytes = self.weight.inner * element;
+        let padding = self.weight.stride * element - row_bytes;
         if padding == 0 {
             self.weight.buffer.write(self.offset, bytes)?;
             self.offset += bytes.len() as u64;
@@ -152,7 +141,7 @@ impl Upload {
         if self.got != self.expected {
             return Err(self.size_error());
         }
-        if self.stored != self.weight.dtype {
+        if self.stored != self.weight.format {
             self.staging = widened(&self.staging, self.stored);
         }
         self.flush()?;
@@ -162,11 +151,15 @@ impl Upload {
 }
 
 /// The bytes of f32s out of those of a 16-bit type.
-fn widened(bytes: &[u8], dtype: DType) -> Vec<u8> {
+fn widened(bytes: &[u8], format: WeightFormat) -> Vec<u8> {
     let pairs = bytes.chunks_exact(2).map(|b| [b[0], b[1]]);
-    match dtype {
-        DType::BF16 => pairs.flat_map(|b| half::bf16::from_le_bytes(b).to_f32().to_le_bytes()).collect(),
-        DType::F16 => pairs.flat_map(|b| half::f16::from_le_bytes(b).to_f32().to_le_bytes()).collect(),
+    match format {
+        WeightFormat::Plain(DType::BF16) => {
+            pairs.flat_map(|b| half::bf16::from_le_bytes(b).to_f32().to_le_bytes()).collect()
+        }
+        WeightFormat::Plain(DType::F16) => {
+            pairs.flat_map(|b| half::f16::from_le_bytes(b).to_f32().to_le_bytes()).collect()
+        }
         _ => bytes.to_vec(),
     }
 }

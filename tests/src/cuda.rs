@@ -1,12 +1,10 @@
 //! The CUDA backend as a [`Runner`]: on a GPU, and with its kernels run by the CPU.
 
-use crate::case::Case;
 use crate::compare::limit;
-use crate::parity::hold_chosen;
+use crate::parity::hold_within;
 use crate::run::Runner;
 use monolens_cuda::{Arithmetic, CudaBackend, CudaOptions};
 use monolens_cuda_shim::ShimGpu;
-use monolens_graph::WeightFormat;
 use monolens_graph::plan::Fusions;
 
 /// Cases an operator on the CPU in place of a GPU, which is slow.
@@ -48,29 +46,15 @@ pub fn cuda(arithmetic: Arithmetic, fusions: Fusions) -> Option<Runner> {
     }
 }
 
-/// Integers in groups are not there yet.
-fn is_plain(case: &Case) -> bool {
-    case.weights.iter().all(|(_, format, _)| matches!(format, WeightFormat::Plain(_)))
-}
-
-/// Holds a runner in [`Arithmetic::Exact`] to the reference.
-///
-/// # Panics
-/// When a case is over its limit.
-pub fn hold_exact(runner: &mut Runner) {
-    hold_chosen(runner, |_, case| is_plain(case));
-}
-
 /// Holds a runner in [`Arithmetic::Fast`] to the reference: projections and attention have the limit of bf16 products.
 ///
 /// # Panics
 /// When a case is over its limit.
 pub fn hold_fast(runner: &mut Runner) {
-    hold_chosen(runner, |operator, case| {
+    hold_within(runner, |operator, case| {
         let rounded = ["linear", "gate_up", "mmoe", "qkv_rope", "attention", "tile_attention", "patch_embed"];
         if rounded.iter().any(|name| operator.starts_with(name)) && operator != "attention_map" {
             case.limit = case.limit.max(limit::BF16_MATMUL);
         }
-        is_plain(case)
     });
 }

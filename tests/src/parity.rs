@@ -60,21 +60,19 @@ pub struct Report {
     pub shares: BTreeMap<&'static str, f64>,
     /// Cases over their limit, and what else went wrong.
     pub failures: Vec<String>,
-    /// Cases that were not run, since the backend does not take their kind of weights.
-    pub left_out: usize,
 }
 
 /// Runs that many cases of every operator.
 pub async fn compare(reference: &mut Runner, runner: &mut Runner, cases: usize) -> Report {
-    compare_chosen(reference, runner, cases, |_, _| true).await
+    compare_within(reference, runner, cases, |_, _| {}).await
 }
 
-/// The same for those cases that `choose` takes; it may give them another limit.
-pub async fn compare_chosen(
+/// The same, where `limits` may give a case another limit.
+pub async fn compare_within(
     reference: &mut Runner,
     runner: &mut Runner,
     cases: usize,
-    choose: fn(&str, &mut Case) -> bool,
+    limits: fn(&str, &mut Case),
 ) -> Report {
     let mut report = Report::default();
     // For a quick look at one operator: its name, or a part of it.
@@ -83,10 +81,7 @@ pub async fn compare_chosen(
         let mut worst = 0f64;
         for number in 0..cases {
             let mut case = draw(number);
-            if !choose(operator, &mut case) {
-                report.left_out += 1;
-                continue;
-            }
+            limits(operator, &mut case);
             match share_of_limit(reference, runner, &case).await {
                 Ok(share) => worst = worst.max(share),
                 Err(error) => report.failures.push(error),
@@ -102,22 +97,19 @@ pub async fn compare_chosen(
 /// # Panics
 /// When a case is over its limit, naming the first twenty.
 pub fn hold_to_reference(runner: &mut Runner) {
-    hold_chosen(runner, |_, _| true);
+    hold_within(runner, |_, _| {});
 }
 
-/// The same for those cases that `choose` takes, see [`compare_chosen`].
+/// The same, where `limits` may give a case another limit.
 ///
 /// # Panics
 /// As [`hold_to_reference`].
-pub fn hold_chosen(runner: &mut Runner, choose: fn(&str, &mut Case) -> bool) {
+pub fn hold_within(runner: &mut Runner, limits: fn(&str, &mut Case)) {
     let cases = runner.cases();
-    let report = pollster::block_on(compare_chosen(&mut cpu(Fusions::NONE), runner, cases, choose));
-    let Report { shares: table, mut failures, left_out } = report;
+    let report = pollster::block_on(compare_within(&mut cpu(Fusions::NONE), runner, cases, limits));
+    let Report { shares: table, mut failures } = report;
     println!("{}: {cases} cases an operator, worst share of the allowed error:", runner.name());
     table.iter().for_each(|(operator, share)| println!("  {operator:<24} {:>6.2} %", share * 100.0));
-    if left_out > 0 {
-        println!("SKIPPED: {left_out} cases with weights that this backend does not take");
-    }
     let count = failures.len();
     failures.truncate(20);
     assert!(failures.is_empty(), "{count} cases failed on {}:\n{}", runner.name(), failures.join("\n"));

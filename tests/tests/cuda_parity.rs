@@ -8,19 +8,20 @@ use monolens_cuda::{Arithmetic, CudaBackend, CudaOptions, driver};
 use monolens_cuda_shim::ShimGpu;
 use monolens_graph::plan::Fusions;
 use monolens_tests::cases;
-use monolens_tests::cuda::{cuda, cuda_shim, hold_exact, hold_fast};
+use monolens_tests::cuda::{cuda, cuda_shim, hold_fast};
+use monolens_tests::parity::hold_to_reference;
 use monolens_tests::run::Runner;
 use std::rc::Rc;
 
 #[test]
 fn kernels_on_the_cpu_equal_the_reference() {
-    cuda_shim(Arithmetic::Exact, Fusions::ALL).iter_mut().for_each(hold_exact);
+    cuda_shim(Arithmetic::Exact, Fusions::ALL).iter_mut().for_each(hold_to_reference);
 }
 
 #[test]
 fn kernels_on_the_cpu_without_fusions_equal_the_reference() {
     let runner = cuda_shim(Arithmetic::Exact, Fusions::NONE).map(|runner| runner.with_cases(8));
-    runner.into_iter().for_each(|mut runner| hold_exact(&mut runner));
+    runner.into_iter().for_each(|mut runner| hold_to_reference(&mut runner));
 }
 
 #[test]
@@ -30,12 +31,12 @@ fn fast_kernels_on_the_cpu_stay_within_bf16() {
 
 #[test]
 fn a_gpu_equals_the_reference() {
-    cuda(Arithmetic::Exact, Fusions::ALL).iter_mut().for_each(hold_exact);
+    cuda(Arithmetic::Exact, Fusions::ALL).iter_mut().for_each(hold_to_reference);
 }
 
 #[test]
 fn a_gpu_without_fusions_equals_the_reference() {
-    cuda(Arithmetic::Exact, Fusions::NONE).iter_mut().for_each(hold_exact);
+    cuda(Arithmetic::Exact, Fusions::NONE).iter_mut().for_each(hold_to_reference);
 }
 
 #[test]
@@ -47,7 +48,6 @@ fn a_fast_gpu_stays_within_bf16() {
 fn load_and_drop(gpu: &Rc<dyn Gpu>, times: usize) -> [u64; 2] {
     let (_, draw) =
         cases::all().into_iter().find(|(name, _)| *name == "gate_up").expect("an operator with experts");
-    // Plain weights.
     let case = draw(3);
     let once = || {
         let backend = CudaBackend::on(Rc::clone(gpu), &CudaOptions::default());

@@ -21,19 +21,12 @@ pub fn build() -> Result<()> {
         command.args(arguments);
         command
     };
-    run(&mut cargo(&["build", "--release", "-p", "monolens-cli"]))?;
+    // The whole workspace: packages by themselves would be built with other features, and their dependencies again.
+    run(&mut cargo(&["build", "--release", "--workspace", "--bin", "monolens"]))?;
     place(&root().join("target/release/monolens"), &folder.join("monolens"))?;
     for test in TESTS {
-        let arguments = [
-            "test",
-            "--release",
-            "-p",
-            "monolens-tests",
-            "--test",
-            test,
-            "--no-run",
-            "--message-format=json",
-        ];
+        let arguments =
+            ["test", "--release", "--workspace", "--test", test, "--no-run", "--message-format=json"];
         let output = cargo(&arguments).current_dir(root()).output()?;
         if !output.status.success() {
             bail!("{test} does not build:\n{}", String::from_utf8_lossy(&output.stderr));

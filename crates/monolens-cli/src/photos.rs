@@ -51,6 +51,18 @@ impl Photo {
         Ok(photo)
     }
 
+    /// So many of it side by side: an image that is cut into as many tiles if it is square.
+    ///
+    /// # Errors
+    /// For more pixels than an image may have.
+    pub fn side_by_side(&self, times: usize) -> Result<Self> {
+        let row_bytes = 3 * self.rgb.width() as usize;
+        let rows = self.rgb.pixels().chunks_exact(row_bytes);
+        let pixels: Vec<u8> = rows.flat_map(|row| row.repeat(times)).collect();
+        let width = u32::try_from(self.rgb.width() as usize * times)?;
+        Ok(Self { name: self.name.clone(), rgb: RgbImage::new(width, self.rgb.height(), pixels)? })
+    }
+
     /// Its pixels for drawing.
     pub fn picture(&self) -> Picture {
         Picture {

@@ -1,6 +1,5 @@
 //! The CPU as a [`Backend`].
 
-use crate::check::input_error;
 use crate::frame::Work;
 use crate::isa::{Isa, Level, cpu_name};
 use crate::kernels::Product;
@@ -12,7 +11,7 @@ use monolens_graph::backend::{
     BackendKind, DeviceInfo, HostTensor, Job, LocalFuture, MemoryUse, Outputs, ProgramId,
 };
 use monolens_graph::plan::{Capabilities, Fusions, Plan};
-use monolens_graph::{Axes, Backend, BackendError, DType, WeightFormat, WeightSpec};
+use monolens_graph::{Axes, Backend, BackendError, DType, OpTime, WeightFormat, WeightSpec};
 use std::future::ready;
 
 /// Runs plans on the CPU.
@@ -28,6 +27,8 @@ pub struct CpuBackend {
     states: States,
     programs: Vec<Program>,
     work: Work,
+    /// What was measured, if it is to be.
+    profile: Option<Vec<OpTime>>,
 }
 
 impl CpuBackend {
@@ -47,12 +48,13 @@ impl CpuBackend {
         let pool = Pool::new(options.threads)
             .map_err(|reason| BackendError::Unavailable { what: "the CPU backend".into(), reason })?;
         let arithmetic = match isa.0 {
-            Level::Avx512Bf16 => options.arithmetic,
+            Level::Avx2 | Level::Avx512Bf16 => options.arithmetic,
             _ => Arithmetic::Exact,
         };
         let threads = pool.threads();
         let numbers = match arithmetic {
             Arithmetic::Exact => "f32 activations",
+            Arithmetic::Fast if isa.0 == Level::Avx2 => "16-bit activations where weights are integers",
             Arithmetic::Fast => "bf16 activations where weights are bf16",
         };
         Ok(Self {
@@ -76,6 +78,7 @@ impl CpuBackend {
             states: States::default(),
             programs: Vec::new(),
             work: Work::default(),
+            profile: None,
         })
     }
 
@@ -87,13 +90,14 @@ impl CpuBackend {
     }
 
     fn run_now(&mut self, program: ProgramId, job: &Job<'_>) -> Result<Outputs, BackendError> {
+        let number = self.programs.len();
         let Some(program) = self.programs.get_mut(program.0) else {
-            let expected = format!("below {}", self.programs.len());
-            return Err(input_error("cpu", "program", expected, program.0));
+            return Err(BackendError::no_program(BackendKind::Cpu, program, number));
         };
         let product = Product { pool: &self.pool, isa: self.isa, arithmetic: self.arithmetic };
         let (weights, states, work) = (&self.weights, &mut self.states, &mut self.work);
-        self.pool.enter(|| program.run(job, weights, states, work, product))
+        let profile = self.profile.as_mut();
+        self.pool.enter(|| program.run(job, weights, states, work, product, profile))
     }
 }
 
@@ -112,11 +116,11 @@ impl Backend for CpuBackend {
     }
 
     fn write_weight(&mut self, bytes: &[u8]) -> Result<(), BackendError> {
-        self.upload.as_mut().ok_or_else(no_upload)?.write(bytes)
+        self.upload.as_mut().ok_or_else(BackendError::no_upload)?.write(bytes)
     }
 
     fn end_weight(&mut self) -> Result<(), BackendError> {
-        let (name, weight) = self.upload.take().ok_or_else(no_upload)?.end()?;
+        let (name, weight) = self.upload.take().ok_or_else(BackendError::no_upload)?.end()?;
         match self.weights.names.get(&name) {
             Some(&at) => self.weights.list[at] = weight,
             None => {
@@ -140,7 +144,7 @@ impl Backend for CpuBackend {
     ) -> Result<(), BackendError> {
         self.states.release(name);
         if !matches!(dtype, DType::F32 | DType::BF16) {
-            return Err(input_error("cpu", format!("state {name}"), "f32 or bf16", dtype));
+            return Err(BackendError::state(BackendKind::Cpu, name, "f32 or bf16", dtype));
         }
         let elements = rows.checked_mul(width).filter(|n| n.checked_mul(4).is_some());
         let data = elements.and_then(|n| Floats::zeros(dtype, n));
@@ -156,20 +160,15 @@ impl Backend for CpuBackend {
 
     fn read_state<'a>(&'a mut self, name: &'a str) -> LocalFuture<'a, Result<HostTensor, BackendError>> {
         let state = self.states.index(name).map(|i| self.states.get(i).to_host());
-        Box::pin(ready(state.ok_or_else(|| no_state(name))))
+        Box::pin(ready(state.ok_or_else(|| BackendError::no_state(BackendKind::Cpu, name))))
     }
 
     fn write_state(&mut self, name: &str, bytes: &[u8]) -> Result<(), BackendError> {
-        let index = self.states.index(name).ok_or_else(|| no_state(name))?;
+        let index = self.states.index(name).ok_or_else(|| BackendError::no_state(BackendKind::Cpu, name))?;
         let to = self.states.get_mut(index).data.bytes_mut();
         if to.len() != bytes.len() {
             let expected = format!("{} bytes", to.len());
-            return Err(input_error(
-                "cpu",
-                format!("state {name}"),
-                expected,
-                format!("{} bytes", bytes.len()),
-            ));
+            return Err(BackendError::state(BackendKind::Cpu, name, expected, bytes.len()));
         }
         to.copy_from_slice(bytes);
         Ok(())
@@ -192,18 +191,15 @@ impl Backend for CpuBackend {
         nodes.iter().map(|n| n.op.name()).collect()
     }
 
+    fn profile(&mut self, on: bool) -> Option<Vec<OpTime>> {
+        let measured = std::mem::replace(&mut self.profile, on.then(Vec::new));
+        Some(measured.unwrap_or_default())
+    }
+
     fn memory(&self) -> MemoryUse {
         let weights = self.weights.list.iter().map(Weight::bytes).sum();
         let programs: u64 = self.programs.iter().map(Program::bytes).sum();
         let scratch = (self.work.bytes() + self.pool.bytes()) as u64;
         MemoryUse { weights, states: self.states.bytes(), activations: programs + scratch }
     }
-}
-
-fn no_upload() -> BackendError {
-    BackendError::Device("no weight is being uploaded: begin_weight comes first".into())
-}
-
-fn no_state(name: &str) -> BackendError {
-    input_error("cpu", format!("state {name}"), "an allocated state", "nothing")
 }

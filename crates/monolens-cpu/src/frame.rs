@@ -14,6 +14,23 @@ pub(crate) enum Slice<'a> {
     U32(&'a [u32]),
 }
 
+impl<'a> Slice<'a> {
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        match self {
+            Self::F32(v) => bytemuck::cast_slice(v),
+            Self::U32(v) => bytemuck::cast_slice(v),
+        }
+    }
+}
+
+/// Bytes of an input as elements, copied only if they lie askew in memory.
+pub(crate) fn cast<T: bytemuck::Pod>(bytes: &[u8]) -> std::borrow::Cow<'_, [T]> {
+    match bytemuck::try_cast_slice(bytes) {
+        Ok(v) => v.into(),
+        Err(_) => bytemuck::allocation::pod_collect_to_vec(bytes).into(),
+    }
+}
+
 /// Buffers that operators use and leave behind.
 #[derive(Debug, Default)]
 pub(crate) struct Work {

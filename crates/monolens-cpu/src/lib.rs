@@ -15,7 +15,6 @@
 compile_error!("weights and inputs are little-endian and used as they lie in memory");
 
 mod backend;
-mod check;
 mod frame;
 mod grouped;
 mod isa;

@@ -1,22 +1,38 @@
 //! A prepared plan, and how it runs: node after node.
 
-use crate::check::{self, cast, input_error};
-use crate::frame::{Frame, Slice, Work};
+use crate::frame::{Frame, Slice, Work, cast};
 use crate::kernels::Product;
 use crate::ops;
 use crate::state::States;
 use crate::weight::Weight;
 use monolens_graph::backend::{HostTensor, Job, Outputs};
 use monolens_graph::plan::Plan;
-use monolens_graph::{Axes, BackendError, DType, Source, Value, ValueId};
+use monolens_graph::{
+    Axes, BackendError, Cost, DType, Lookback, OpTime, Source, Value, ValueId, batch, check,
+};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use web_time::Instant;
 
 /// Loaded weights, by name and by place.
 #[derive(Debug, Default)]
 pub(crate) struct Weights {
     pub(crate) list: Vec<Weight>,
     pub(crate) names: BTreeMap<String, usize>,
+}
+
+impl Weights {
+    /// Bytes of a weight.
+    fn bytes(&self, name: &str) -> f64 {
+        self.names.get(name).map_or(0.0, |&at| self.list[at].bytes() as f64)
+    }
+}
+
+/// How far the rows of a job look back, if it has rows.
+fn lookback(job: &Job<'_>) -> Lookback {
+    let rows = job.inputs.get(batch::ROWS).copied().unwrap_or_default();
+    let words: Cow<'_, [u32]> = cast(rows);
+    bytemuck::try_cast_slice(&words).map_or_else(|_| Lookback::default(), Lookback::of)
 }
 
 /// A plan with its memory.
@@ -36,7 +52,7 @@ impl Program {
     pub(crate) fn new(plan: Plan, device: &str, used: u64) -> Result<Self, BackendError> {
         for value in &plan.graph.values {
             if value.source != Source::State && !matches!(value.dtype, DType::F32 | DType::U32) {
-                return Err(input_error(&plan.graph.name, &value.name, "f32 or u32", value.dtype));
+                return Err(BackendError::input(&plan.graph.name, &value.name, "f32 or u32", value.dtype));
             }
         }
         // Indices are checked before the first node runs, so no node may make them.
@@ -46,7 +62,12 @@ impl Program {
         };
         if let Some(id) = plan.graph.nodes.iter().flat_map(|n| &n.inputs).find(made) {
             let name = &plan.graph.value(*id).name;
-            return Err(input_error(&plan.graph.name, name, "an input of the run", "a node's result"));
+            return Err(BackendError::input(
+                &plan.graph.name,
+                name,
+                "an input of the run",
+                "a node's result",
+            ));
         }
         let mut slots = Vec::new();
         for slot in &plan.slots {
@@ -101,7 +122,7 @@ impl Program {
                 continue;
             }
             let error = |expected: String, got: String| {
-                input_error(&plan.graph.name, format!("state {}", value.name), expected, got)
+                BackendError::input(&plan.graph.name, format!("state {}", value.name), expected, got)
             };
             let wanted = format!("{} {}", value.dtype, value.shape);
             let Some(at) = states.index(&value.name) else {
@@ -125,32 +146,21 @@ impl Program {
         graph.nodes.iter().any(|n| n.inputs.contains(&id)) || graph.outputs.values().any(|&o| o == id)
     }
 
-    fn bind<'a>(&self, job: &Job<'a>) -> Result<Vec<Option<Given<'a>>>, BackendError> {
+    fn bind<'a>(&self, job: &Job<'a>) -> Vec<Option<Given<'a>>> {
         let graph = &self.plan.graph;
         let mut given: Vec<Option<Given<'a>>> = (0..graph.values.len()).map(|_| None).collect();
         for (id, value) in graph.of_source(Source::Input) {
             if !self.is_used(id) {
                 continue;
             }
-            let bytes = value.shape.elements(&job.axes) * value.dtype.bytes();
-            let expected = || format!("{bytes} bytes ({} {:?})", value.dtype, value.shape.sizes(&job.axes));
-            let Some(&input) = job.inputs.get(value.name.as_str()) else {
-                return Err(input_error(&graph.name, &value.name, expected(), "nothing"));
-            };
-            if input.len() != bytes {
-                return Err(input_error(
-                    &graph.name,
-                    &value.name,
-                    expected(),
-                    format!("{} bytes", input.len()),
-                ));
-            }
+            // What has no elements need not be given.
+            let input = job.inputs.get(value.name.as_str()).copied().unwrap_or_default();
             given[id.0] = Some(match value.dtype {
                 DType::U32 => Given::U32(cast(input)),
                 _ => Given::F32(cast(input)),
             });
         }
-        Ok(given)
+        given
     }
 
     /// Runs all nodes.
@@ -161,20 +171,13 @@ impl Program {
         states: &mut States,
         work: &mut Work,
         product: Product<'_>,
+        mut profile: Option<&mut Vec<OpTime>>,
     ) -> Result<Outputs, BackendError> {
         let axes = job.axes;
-        if let Some(axis) = axes.exceeds(&self.plan.limits) {
-            let expected = format!("at most {}", self.plan.limits.get(axis));
-            return Err(input_error(&self.plan.graph.name, axis.name(), expected, axes.get(axis)));
-        }
         let weight_of = Self::find_weights(&self.plan, weights)?;
         let state_of = Self::find_states(&self.plan, states, Some(&axes))?;
-        let given = self.bind(job)?;
-        let unknown = job.read.iter().find(|&&name| !self.plan.graph.outputs.contains_key(name));
-        if let Some(name) = unknown {
-            let known: Vec<_> = self.plan.graph.outputs.keys().cloned().collect();
-            return Err(input_error(&self.plan.graph.name, "output", known.join(", "), name));
-        }
+        check::job(&self.plan, job, &check::states(&self.plan, states)?, states)?;
+        let given = self.bind(job);
 
         let graph = &self.plan.graph;
         let (slot_of, slots) = (&self.plan.slot_of, &mut self.slots);
@@ -189,10 +192,12 @@ impl Program {
             weights: &weights.list,
             weight_of: &weight_of,
         };
+        let lookback = match profile {
+            Some(_) => lookback(job),
+            None => Lookback::default(),
+        };
         for node in &graph.nodes {
-            check::indices(&frame_of(node, &inputs), states)?;
-        }
-        for node in &graph.nodes {
+            let begun = profile.is_some().then(Instant::now);
             let place = node.output.and_then(|id| slot_of[id.0]);
             let mut buffer = place.map(|slot| std::mem::take(&mut slots[slot.0])).unwrap_or_default();
             let len = node.output.map_or(0, |id| graph.value(id).shape.elements(&axes));
@@ -213,6 +218,11 @@ impl Program {
                 slots[slot.0] = buffer;
             }
             result?;
+            if let (Some(profile), Some(begun)) = (&mut profile, begun) {
+                let seconds = begun.elapsed().as_secs_f64();
+                let cost = Cost::of(graph, node, &axes, lookback, &|spec| weights.bytes(&spec.name));
+                profile.push(OpTime::new(graph, node, cost, seconds));
+            }
         }
 
         let mut outputs = Outputs::new();
@@ -223,7 +233,7 @@ impl Program {
                 (Some(state), _, _) => states.get(state).to_host(),
                 (_, Some(slot), _) => to_host(value, made(value, &slots[slot.0], &axes), &axes),
                 (_, _, Some(input)) => to_host(value, input, &axes),
-                _ => return Err(input_error(&graph.name, name, "a value that was made", "none")),
+                _ => return Err(BackendError::input(&graph.name, name, "a value that was made", "none")),
             };
             outputs.insert(name.to_owned(), tensor);
         }

@@ -2,6 +2,7 @@
 
 use crate::weight::{Floats, View};
 use monolens_graph::backend::HostTensor;
+use monolens_graph::check::StateTable;
 use monolens_graph::{BackendError, DType};
 
 /// A state: rows of one width.
@@ -39,6 +40,12 @@ impl State {
 /// All states of a backend.
 #[derive(Debug, Default)]
 pub(crate) struct States(Vec<State>);
+
+impl StateTable for States {
+    fn state(&self, name: &str) -> Option<(DType, usize, usize)> {
+        self.index(name).map(|i| self.get(i)).map(|s| (s.dtype(), s.rows, s.width))
+    }
+}
 
 impl States {
     pub(crate) fn index(&self, name: &str) -> Option<usize> {

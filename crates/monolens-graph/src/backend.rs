@@ -3,8 +3,9 @@
 //! Everything that waits is a future, because a browser cannot block; native code blocks at its edge. A backend is used
 //! from one thread at a time, and futures need not be `Send`: a server gives each engine a thread.
 
+pub use crate::backend_error::BackendError;
 use crate::plan::{Capabilities, Plan};
-use crate::{Axes, DType, WeightFormat, WeightSpec};
+use crate::{Axes, DType, OpTime, WeightFormat, WeightSpec};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -12,72 +13,6 @@ use std::pin::Pin;
 
 /// A future of the backend's own thread.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
-
-/// What went wrong on a device.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum BackendError {
-    /// The backend or adapter that was asked for is not on this machine.
-    #[error("{what} is not available: {reason}")]
-    Unavailable {
-        /// What was asked for.
-        what: String,
-        /// Why it cannot be had, and what would help.
-        reason: String,
-    },
-    /// The device lacks what the plan needs.
-    #[error("{what}: the device has {limit}, {needed} are needed")]
-    Limit {
-        /// Which limit or feature.
-        what: String,
-        /// What is needed.
-        needed: String,
-        /// What the device offers.
-        limit: String,
-    },
-    /// Device memory is full.
-    #[error("out of memory on {device}: {requested} bytes for {what} ({used} bytes are in use)")]
-    OutOfMemory {
-        /// Device name.
-        device: String,
-        /// What was to be allocated.
-        what: String,
-        /// Bytes asked for.
-        requested: u64,
-        /// Bytes in use already.
-        used: u64,
-    },
-    /// The device is gone; everything on it is lost and the backend must be made anew.
-    #[error("the device was lost: {reason}")]
-    DeviceLost {
-        /// What the driver said.
-        reason: String,
-    },
-    /// A weight that a program needs was not loaded, or in another shape.
-    #[error("weight {name}: expected {expected}, got {got}")]
-    Weight {
-        /// Checkpoint name.
-        name: String,
-        /// What the program needs.
-        expected: String,
-        /// What was loaded.
-        got: String,
-    },
-    /// A run was given an input that does not fit its program.
-    #[error("{program}: {what}: expected {expected}, got {got}")]
-    Input {
-        /// The program.
-        program: String,
-        /// The input, state, output or axis.
-        what: String,
-        /// What the program needs.
-        expected: String,
-        /// What it was given.
-        got: String,
-    },
-    /// The device or its driver did something that it should not.
-    #[error("{0}")]
-    Device(String),
-}
 
 /// The kind of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -272,4 +207,10 @@ pub trait Backend {
 
     /// Memory in use.
     fn memory(&self) -> MemoryUse;
+
+    /// Begins or ends measuring every operator by itself in the runs that follow, which makes them slower. Gives what was
+    /// measured since it began, or none where the backend cannot.
+    fn profile(&mut self, _on: bool) -> Option<Vec<OpTime>> {
+        None
+    }
 }

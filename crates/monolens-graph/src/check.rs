@@ -1,5 +1,5 @@
-//! What backends on a GPU check on the host before anything is launched: weights and states when a program is made; sizes,
-//! and every index that a kernel follows, when it runs.
+//! What backends check before anything is computed: states when a program is made; sizes, and every index that an operator
+//! follows, when it runs.
 
 use crate::backend::Job;
 use crate::batch::{NO_VISUAL, PAGE_SIZE, QUERY_BLOCK, ROUTE_BLOCK};
@@ -24,11 +24,8 @@ pub fn states(plan: &Plan, states: &dyn StateTable) -> Result<Vec<(String, DType
         if !plan.graph.nodes.iter().any(|n| n.inputs.contains(&id)) {
             continue;
         }
-        let error = |expected: String, got: String| BackendError::Input {
-            program: plan.graph.name.clone(),
-            what: format!("state {}", value.name),
-            expected,
-            got,
+        let error = |expected: String, got: String| {
+            BackendError::input(&plan.graph.name, format!("state {}", value.name), expected, got)
         };
         let wanted = value.shape.width().unwrap_or(0);
         match states.state(&value.name) {
@@ -75,12 +72,13 @@ pub fn job(
             return Err(check.error(name, format!("an output of {known}"), "no such output"));
         }
     }
-    // Layers share their index inputs: each is checked once.
+    // Layers share their index inputs: each is checked once for states of one size.
     let mut done = BTreeSet::new();
     for node in &plan.graph.nodes {
-        let tables: Vec<ValueId> = node.inputs.iter().copied().filter(|id| check.is_input(*id)).collect();
-        let routed = is_routed(&node.op);
-        if done.insert((node.op.name(), tables, routed)) {
+        let (tables, others): (Vec<ValueId>, Vec<ValueId>) =
+            node.inputs.iter().partition(|id| check.is_input(**id));
+        let rows: Vec<usize> = others.iter().map(|&id| check.state_rows(id)).collect();
+        if done.insert((node.op.name(), tables, rows, is_routed(&node.op))) {
             check.indices(node)?;
         }
     }
@@ -104,12 +102,7 @@ struct Check<'c> {
 
 impl Check<'_> {
     fn error(&self, what: &str, expected: impl ToString, got: impl ToString) -> BackendError {
-        BackendError::Input {
-            program: self.plan.graph.name.clone(),
-            what: what.into(),
-            expected: expected.to_string(),
-            got: got.to_string(),
-        }
+        BackendError::input(&self.plan.graph.name, what, expected, got)
     }
 
     fn name(&self, id: ValueId) -> &str {
@@ -175,7 +168,7 @@ impl Check<'_> {
             Op::GatherRows(_) => self.below(
                 self.name(inputs[1]),
                 self.u32s(inputs[1]).iter().copied(),
-                self.job.axes.get(Axis::Rows),
+                self.plan.graph.value(inputs[0]).shape.rows(&self.job.axes),
             ),
             Op::StoreRows(_) => self.visual_slots(node),
             Op::Rope(_) => self.kv_slots(inputs[1], [inputs[3], inputs[4]]),

@@ -1,6 +1,6 @@
 //! The graph and its builder.
 
-use crate::{DType, GraphError, Op, Shape};
+use crate::{BackendError, DType, GraphError, Op, Shape};
 use std::collections::BTreeMap;
 
 /// Index of a [`Value`] in its graph.
@@ -44,6 +44,33 @@ pub struct WeightSpec {
     pub shape: Vec<usize>,
 }
 
+impl WeightSpec {
+    /// Its elements seen as rows: how many, and how many elements of each. The last dimension is a row, but a
+    /// convolution's row is one whole filter.
+    pub fn rows(&self) -> (usize, usize) {
+        match &self.shape[..] {
+            [] => (1, 1),
+            [n] => (1, *n),
+            [rows, rest @ ..] if rest.len() >= 3 => (*rows, rest.iter().product()),
+            [rest @ .., last] => (rest.iter().product(), *last),
+        }
+    }
+
+    /// Checks the shape with which it was loaded, if it was.
+    ///
+    /// # Errors
+    /// It was not, or with another shape.
+    pub fn loaded<T>(&self, found: Option<T>, shape: impl Fn(&T) -> &[usize]) -> Result<T, BackendError> {
+        let got = match found {
+            None => "none loaded".to_owned(),
+            Some(weight) if shape(&weight) == self.shape => return Ok(weight),
+            Some(weight) => format!("{:?}", shape(&weight)),
+        };
+        let expected = format!("{:?}", self.shape);
+        Err(BackendError::Weight { name: self.name.clone(), expected, got })
+    }
+}
+
 /// One thing per modality. With `visual` empty every row takes `text`: no routing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Routed<T> {
@@ -69,7 +96,15 @@ impl<T> Routed<T> {
         self.visual.is_some()
     }
 
-    /// Both, text first.
+    /// What either modality takes, text first: one thing serves both where there is but one.
+    pub fn both(&self) -> [T; 2]
+    where
+        T: Copy,
+    {
+        [self.text, self.visual.unwrap_or(self.text)]
+    }
+
+    /// Those that there are, text first.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         std::iter::once(&self.text).chain(self.visual.as_ref())
     }

@@ -34,21 +34,26 @@
 #![allow(rustdoc::broken_intra_doc_links)]
 
 pub mod backend;
+mod backend_error;
 pub mod batch;
 pub mod check;
+mod cost;
 mod dtype;
 mod error;
 mod format;
 mod graph;
+mod lowering;
 pub mod ops;
 pub mod plan;
 mod print;
 mod shape;
 
 pub use backend::{Backend, BackendError};
+pub use cost::{Cost, Lookback, OpTime};
 pub use dtype::DType;
 pub use error::GraphError;
 pub use format::{Bits, GROUP_UNIT, Grouped, WeightFormat};
 pub use graph::{Expert, Graph, GraphBuilder, Node, Routed, Source, Value, ValueId, WeightId, WeightSpec};
+pub use lowering::Lowering;
 pub use ops::Op;
 pub use shape::{Axes, Axis, Dim, Shape};

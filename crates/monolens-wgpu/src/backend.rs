@@ -12,7 +12,7 @@ use monolens_graph::backend::{
     BackendKind, DeviceInfo, HostTensor, Job, LocalFuture, MemoryUse, Outputs, ProgramId,
 };
 use monolens_graph::plan::{Capabilities, Fusions, Plan};
-use monolens_graph::{Axes, Backend, BackendError, DType, WeightFormat, WeightSpec};
+use monolens_graph::{Axes, Backend, BackendError, DType, OpTime, WeightFormat, WeightSpec};
 
 /// Options of [`WgpuBackend::open`].
 #[derive(Clone, Debug, Default)]
@@ -48,6 +48,8 @@ pub struct WgpuBackend {
     programs: Vec<Program>,
     /// Grows when a state or the vectors get another buffer.
     generation: u64,
+    /// What was measured, if it is to be.
+    profile: Option<Vec<OpTime>>,
 }
 
 impl WgpuBackend {
@@ -103,6 +105,7 @@ impl WgpuBackend {
             pace: Pace::default(),
             programs: Vec::new(),
             generation: 0,
+            profile: None,
         }
     }
 
@@ -135,12 +138,7 @@ impl WgpuBackend {
 
     /// Adds what is in use to an error about memory.
     fn explain(&self, error: BackendError) -> BackendError {
-        match error {
-            BackendError::OutOfMemory { device, what, requested, .. } => {
-                BackendError::OutOfMemory { device, what, requested, used: self.memory().total() }
-            }
-            other => other,
-        }
+        error.with_used(self.memory().total())
     }
 
     async fn prepare_now(&mut self, plan: Plan) -> Result<ProgramId, BackendError> {
@@ -159,12 +157,8 @@ impl WgpuBackend {
 
     async fn run_now(&mut self, program: ProgramId, job: &Job<'_>) -> Result<Outputs, BackendError> {
         let number = self.programs.len();
-        let program = self.programs.get_mut(program.0).ok_or_else(|| BackendError::Input {
-            program: "wgpu".into(),
-            what: "program".into(),
-            expected: format!("below {number}"),
-            got: program.0.to_string(),
-        })?;
+        let missing = BackendError::no_program(BackendKind::Wgpu, program, number);
+        let program = self.programs.get_mut(program.0).ok_or(missing)?;
         if self.weights.upload_vectors(&self.device.gpu)? {
             self.generation += 1;
         }
@@ -176,6 +170,7 @@ impl WgpuBackend {
             pool: &self.pool,
             pace: &mut self.pace,
             generation: self.generation,
+            profile: self.profile.as_mut(),
         };
         program.run(job, &mut with).await
     }
@@ -197,11 +192,11 @@ impl Backend for WgpuBackend {
     }
 
     fn write_weight(&mut self, bytes: &[u8]) -> Result<(), BackendError> {
-        self.upload.as_mut().ok_or_else(no_upload)?.write(&self.device.gpu, bytes)
+        self.upload.as_mut().ok_or_else(BackendError::no_upload)?.write(&self.device.gpu, bytes)
     }
 
     fn end_weight(&mut self) -> Result<(), BackendError> {
-        self.upload.take().ok_or_else(no_upload)?.end(&self.device.gpu, &mut self.weights)
+        self.upload.take().ok_or_else(BackendError::no_upload)?.end(&self.device.gpu, &mut self.weights)
     }
 
     fn has_weight(&self, name: &str) -> bool {
@@ -255,19 +250,18 @@ impl Backend for WgpuBackend {
         self.programs.get(program.0).map_or_else(Vec::new, |p| p.dispatches(axes))
     }
 
+    // A browser does not let a page wait for each operator.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn profile(&mut self, on: bool) -> Option<Vec<OpTime>> {
+        let measured = std::mem::replace(&mut self.profile, on.then(Vec::new));
+        Some(measured.unwrap_or_default())
+    }
+
     fn memory(&self) -> MemoryUse {
         MemoryUse {
             weights: self.weights.bytes(),
             states: self.states.bytes(),
             activations: self.pool.bytes() + self.programs.iter().map(Program::bytes).sum::<u64>(),
         }
-    }
-}
-
-fn no_upload() -> BackendError {
-    BackendError::Weight {
-        name: "(none)".into(),
-        expected: "a weight begun with begin_weight".into(),
-        got: "none".into(),
     }
 }

@@ -1,10 +1,12 @@
 //! States: what lives on the device between runs.
 
 use crate::gpu::Gpu;
-use monolens_graph::backend::HostTensor;
+use monolens_graph::backend::{BackendKind, HostTensor};
 use monolens_graph::check::StateTable;
 use monolens_graph::{BackendError, DType};
 use std::collections::BTreeMap;
+
+const KIND: BackendKind = BackendKind::Wgpu;
 
 /// A state of `rows` × `width` elements.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ impl States {
         // The old one first: its memory may be needed.
         self.by_name.remove(name);
         if !matches!(dtype, DType::F32 | DType::BF16) {
-            return Err(input_error(name, "f32 or bf16", dtype.to_string()));
+            return Err(BackendError::state(KIND, name, "f32 or bf16", dtype));
         }
         let bytes = (rows as u64)
             .checked_mul(width as u64)
@@ -73,9 +75,9 @@ impl States {
     }
 
     pub fn write(&self, gpu: &Gpu, name: &str, bytes: &[u8]) -> Result<(), BackendError> {
-        let state = self.get(name).ok_or_else(|| input_error(name, "a state", "none of this name".into()))?;
+        let state = self.get(name).ok_or_else(|| BackendError::no_state(KIND, name))?;
         if bytes.len() as u64 != state.bytes() {
-            return Err(input_error(name, &format!("{} bytes", state.bytes()), bytes.len().to_string()));
+            return Err(BackendError::state(KIND, name, format!("{} bytes", state.bytes()), bytes.len()));
         }
         if bytes.len().is_multiple_of(4) {
             gpu.queue.write_buffer(&state.buffer, 0, bytes);
@@ -89,20 +91,11 @@ impl States {
     }
 
     pub async fn read(&self, gpu: &Gpu, name: &str) -> Result<HostTensor, BackendError> {
-        let state = self.get(name).ok_or_else(|| input_error(name, "a state", "none of this name".into()))?;
+        let state = self.get(name).ok_or_else(|| BackendError::no_state(KIND, name))?;
         let size = state.bytes().next_multiple_of(4);
         let mut bytes =
             gpu.read(&[(state.buffer.clone(), 0, size)], &mut None).await?.pop().unwrap_or_default();
         bytes.truncate(state.bytes() as usize);
         Ok(HostTensor { dtype: state.dtype, shape: vec![state.rows, state.width], bytes })
-    }
-}
-
-fn input_error(name: &str, expected: &str, got: String) -> BackendError {
-    BackendError::Input {
-        program: "wgpu".into(),
-        what: format!("state {name}"),
-        expected: expected.into(),
-        got,
     }
 }

@@ -93,6 +93,16 @@ pub(crate) struct Weight {
     pub stored: Stored,
 }
 
+impl Weight {
+    /// Bytes of a matrix, 0 of a vector.
+    pub fn matrix_bytes(&self) -> u64 {
+        match &self.stored {
+            Stored::Matrix(matrix) => matrix.parts.iter().map(|part| part.buffer.size()).sum(),
+            Stored::Vector(_) => 0,
+        }
+    }
+}
+
 /// All weights by name.
 #[derive(Debug, Default)]
 pub(crate) struct Weights {
@@ -134,36 +144,13 @@ impl Weights {
     }
 
     pub fn bytes(&self) -> u64 {
-        let matrices = self.by_name.values().filter_map(|w| match &w.stored {
-            Stored::Matrix(m) => Some(m),
-            Stored::Vector(_) => None,
-        });
-        let parts = matrices.flat_map(|m| &m.parts).map(|p| p.buffer.size()).sum::<u64>();
-        parts + self.buffer.as_ref().map_or(0, wgpu::Buffer::size)
+        let matrices = self.by_name.values().map(Weight::matrix_bytes).sum::<u64>();
+        matrices + self.buffer.as_ref().map_or(0, wgpu::Buffer::size)
     }
 
     /// The weight of a plan, with the shape that the plan says.
     pub fn find(&self, spec: &WeightSpec) -> Result<&Weight, BackendError> {
-        let error = |got: String| BackendError::Weight {
-            name: spec.name.clone(),
-            expected: format!("{:?}", spec.shape),
-            got,
-        };
-        match self.by_name.get(&spec.name) {
-            None => Err(error("none loaded".into())),
-            Some(w) if w.shape != spec.shape => Err(error(format!("{:?}", w.shape))),
-            Some(w) => Ok(w),
-        }
-    }
-}
-
-/// A weight's dimensions seen as rows: the last dimension is a row, but a convolution's row is one whole filter.
-pub(crate) fn rows_of(shape: &[usize]) -> (usize, usize) {
-    match shape {
-        [] => (1, 1),
-        [n] => (1, *n),
-        [rows, rest @ ..] if rest.len() >= 3 => (*rows, rest.iter().product()),
-        [rest @ .., last] => (rest.iter().product(), *last),
+        spec.loaded(self.by_name.get(&spec.name), |weight| &weight.shape)
     }
 }
 
@@ -174,7 +161,7 @@ pub(crate) fn allocate(
     format: WeightFormat,
     max_binding: u64,
 ) -> Result<Matrix, BackendError> {
-    let (rows, inner) = rows_of(&spec.shape);
+    let (rows, inner) = spec.rows();
     let mut matrix = Matrix::new(format, inner);
     let stride = matrix.regions().iter().map(|r| r.stride as u64).sum::<u64>();
     let mut rows_a_part = usize::try_from(max_binding / stride.max(1)).unwrap_or(usize::MAX);

@@ -85,12 +85,15 @@ INLINE void load_some(const T* from, u32 present, float out[8]) {
     }
 }
 
-// Element `at` of an array whose type is a number of the host's: 0 f32, 1 bf16, 2 f16.
+// How the host numbers stored types.
+constexpr u32 F32_CODE = 0, BF16_CODE = 1, F16_CODE = 2, EIGHT_BITS = 3, FOUR_BITS = 4;
+
+// Element `at` of an array of floats.
 INLINE float element(u32 dtype, const void* from, u64 at) {
-    if (dtype == 0) {
+    if (dtype == F32_CODE) {
         return ((const float*)from)[at];
     }
-    return dtype == 1 ? widen(((const Bf16*)from)[at]) : widen(((const F16*)from)[at]);
+    return dtype == BF16_CODE ? widen(((const Bf16*)from)[at]) : widen(((const F16*)from)[at]);
 }
 
 // The term of an f32 in a sum of bf16s: term 0 is the rounded value, each further one what the terms before left. Three
@@ -106,14 +109,7 @@ INLINE u16 bf16_term(float v, u32 term) {
     }
 }
 
-// The types that a unit is compiled for.
-#if defined(WEIGHT_BF16)
-typedef Bf16 Weight;
-#elif defined(WEIGHT_F16)
-typedef F16 Weight;
-#elif defined(WEIGHT_F32)
-typedef float Weight;
-#endif
+// The type of keys and values that a unit is compiled for.
 #if defined(KV_BF16)
 typedef Bf16 Kv;
 #elif defined(KV_F32)

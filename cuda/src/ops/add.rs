@@ -1,6 +1,6 @@
 use super::Lower;
 use crate::program::{Launches, THREADS, threads, word};
-use monolens_graph::{BackendError, Node};
+use monolens_graph::{BackendError, Lowering, Node};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node) -> Result<Launches, BackendError> {
     let kernel = cx.kernel("add", "add")?;

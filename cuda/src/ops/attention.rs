@@ -4,7 +4,7 @@ use crate::Arithmetic;
 use crate::gpu::Argument;
 use crate::program::{Launches, Place, Run, blocks, word};
 use monolens_graph::ops::{Attention, Heads};
-use monolens_graph::{Axes, Axis, BackendError, DType, Node};
+use monolens_graph::{Axes, Axis, BackendError, DType, Lowering, Node};
 
 /// Blocks that the split keys of a decode step should make.
 const GROUPS: usize = 512;

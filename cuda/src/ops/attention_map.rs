@@ -4,7 +4,7 @@ use super::lower::kv_define;
 use crate::gpu::Argument;
 use crate::program::{Launches, blocks, word};
 use monolens_graph::ops::AttentionMap;
-use monolens_graph::{Axis, BackendError, Node};
+use monolens_graph::{Axis, BackendError, Lowering, Node};
 
 /// Threads of a block, as in `attention_map.cu`.
 const THREADS: u32 = 128;

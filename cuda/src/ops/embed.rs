@@ -1,7 +1,7 @@
 use super::Lower;
-use super::lower::code;
+use super::lower::{code, groups};
 use crate::program::{Launches, Place, THREADS, threads, word};
-use monolens_graph::{Axis, BackendError, DType, Node, ops::Embed};
+use monolens_graph::{Axis, BackendError, DType, Lowering, Node, ops::Embed};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &Embed) -> Result<Launches, BackendError> {
     let kernel = cx.kernel("embed", "embed")?;
@@ -16,7 +16,8 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &Embed) -> Result<Launc
     };
     let (result, rows) = (cx.result(node)?, cx.place(node.inputs[0]));
     let (weight, table) = (cx.weight(op.table)?, cx.weight_place(op.table)?);
-    let (width, stride, dtype) = (weight.inner, word(weight.stride), code(weight.dtype));
+    let (width, stride, dtype) = (weight.inner, word(weight.stride), code(weight.format));
+    let [group, scales, scale_type] = groups(weight);
     Ok(Box::new(move |run, out| {
         let elements = run.axes.get(Axis::Rows) * width;
         let arguments = [
@@ -29,6 +30,9 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &Embed) -> Result<Launc
             word(width),
             stride,
             dtype,
+            group,
+            scales,
+            scale_type,
         ];
         out.launch(kernel, threads(elements), THREADS, &arguments);
     }))

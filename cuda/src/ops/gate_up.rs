@@ -1,16 +1,17 @@
 use super::Lower;
 use super::project::Projection;
 use crate::program::{Launches, Place, word};
-use monolens_graph::{BackendError, Node, WeightId, ops::GateUp};
+use monolens_graph::{BackendError, Lowering, Node, WeightId, ops::GateUp};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &GateUp) -> Result<Launches, BackendError> {
     let ids: Vec<WeightId> = op.gate.iter().chain(op.up.iter()).copied().collect();
-    cx.same_dtype(&ids)?;
+    cx.same_format(&ids)?;
     let weight = cx.weight(op.gate.text)?;
     let mut places = vec![cx.result(node)?];
     for experts in [&op.gate, &op.up] {
-        places.push(cx.weight_place(experts.text)?);
-        places.push(cx.weight_place(experts.visual.unwrap_or(experts.text))?);
+        for id in experts.both() {
+            places.push(cx.weight_place(id)?);
+        }
     }
     let width = weight.rows;
     Projection {

@@ -1,7 +1,7 @@
 use super::Lower;
 use crate::gpu::Argument;
 use crate::program::{Launches, THREADS, blocks, word};
-use monolens_graph::{BackendError, Node, ops::LayerNorm};
+use monolens_graph::{BackendError, Lowering, Node, ops::LayerNorm};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &LayerNorm) -> Result<Launches, BackendError> {
     let kernel = cx.kernel("layer_norm", "layer_norm")?;

@@ -2,7 +2,7 @@ use super::Lower;
 use super::project::Projection;
 use crate::program::{Launches, Place, word};
 use monolens_graph::ops::{Linear, Residual};
-use monolens_graph::{BackendError, Expert, Node, Shape, WeightId};
+use monolens_graph::{BackendError, Lowering, Node, Shape};
 
 /// Columns of a tile, as in `linear.cu`: a pair is two columns half a tile apart.
 const TILE: usize = 128;
@@ -21,19 +21,15 @@ pub(super) fn project(
     (x, shape): (Place, Shape),
     result: Place,
 ) -> Result<Launches, BackendError> {
-    let ids: Vec<WeightId> = op.weight.iter().filter_map(|e| e.weight()).collect();
-    cx.same_dtype(&ids)?;
-    let weight = cx.weight(ids[0])?;
-    // A routed bias with one weight: both modalities share the expert.
-    let experts = [op.weight.text, op.weight.visual.unwrap_or(op.weight.text)];
-    let bit = |at: usize| u32::from(experts[at] == Expert::Identity) << at;
-    let mut weights = [Place::None, Place::None];
-    for (place, expert) in weights.iter_mut().zip(experts) {
-        *place = cx.optional_place(expert.weight())?;
+    let matrices = op.matrices();
+    cx.same_format(&matrices)?;
+    let weight = cx.weight(matrices[0])?;
+    let mut own = Vec::new();
+    for expert in op.weight.both() {
+        own.push(cx.optional_place(expert.weight())?);
     }
-    let mut bias = [Place::None, Place::None];
-    if let Some(ids) = op.bias {
-        bias = [cx.weight_place(ids.text)?, cx.weight_place(ids.visual.unwrap_or(ids.text))?];
+    for bias in op.bias.map_or([None; 2], |b| b.both().map(Some)) {
+        own.push(cx.optional_place(bias)?);
     }
     let scale = match op.residual {
         Residual::Scaled(scale) => cx.weight_place(scale)?,
@@ -42,7 +38,6 @@ pub(super) fn project(
     let residual = if op.residual == Residual::None { Place::None } else { cx.place(node.inputs[1]) };
     let routing = if op.is_routed() { cx.place(node.inputs[node.inputs.len() - 1]) } else { Place::None };
     let (width, gelu) = (weight.rows, usize::from(op.gelu));
-    let own = [weights, bias].concat();
     Projection {
         file: "linear",
         weight,
@@ -51,7 +46,7 @@ pub(super) fn project(
         shape,
         norm: op.norm,
         routing,
-        identity: bit(0) | bit(1),
+        identity: op.identities(),
         own: Box::new(move |run, out| {
             out.push(run.at(&result));
             out.extend(own.iter().chain([&scale, &residual]).map(|place| run.at(place)));

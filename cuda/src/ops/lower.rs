@@ -3,16 +3,16 @@
 use crate::Arithmetic;
 use crate::gpu::{Argument, FunctionId, Gpu};
 use crate::kernels::Unit;
-use crate::program::{Launches, Place};
+use crate::program::{Launches, Place, word};
 use crate::states::States;
 use crate::weights::{Weight, Weights};
 use monolens_graph::check::StateTable;
 use monolens_graph::plan::Plan;
-use monolens_graph::{BackendError, DType, Node, Shape, Source, Value, ValueId, WeightId};
+use monolens_graph::{BackendError, Bits, DType, Grouped, Lowering, Node, ValueId, WeightFormat, WeightId};
 
 /// Lowers the nodes of one plan.
 pub(crate) struct Lower<'a> {
-    pub plan: &'a Plan,
+    plan: &'a Plan,
     pub arithmetic: Arithmetic,
     gpu: &'a dyn Gpu,
     weights: &'a Weights,
@@ -71,35 +71,6 @@ impl<'a> Lower<'a> {
         Place::Slot(self.plan.slots.len() + at)
     }
 
-    pub fn value(&self, id: ValueId) -> &'a Value {
-        self.plan.graph.value(id)
-    }
-
-    pub fn shape(&self, id: ValueId) -> &'a Shape {
-        &self.value(id).shape
-    }
-
-    /// The last dimension.
-    pub fn width(&self, id: ValueId) -> usize {
-        self.shape(id).width().unwrap_or(0)
-    }
-
-    /// Where a value is.
-    pub fn place(&self, id: ValueId) -> Place {
-        match self.plan.slot_of.get(id.0) {
-            Some(Some(slot)) => Place::Slot(slot.0),
-            _ => match self.value(id).source {
-                Source::State => self.states.place(&self.value(id).name).map_or(Place::None, Place::State),
-                _ => Place::Input(id.0),
-            },
-        }
-    }
-
-    /// Where a node's result goes.
-    pub fn result(&self, node: &Node) -> Result<Place, BackendError> {
-        node.output.map(|id| self.place(id)).ok_or_else(|| self.error(node, "it has no result"))
-    }
-
     /// A weight.
     pub fn weight(&self, id: WeightId) -> Result<&'a Weight, BackendError> {
         self.weights.find(self.plan.graph.weight(id))
@@ -114,54 +85,56 @@ impl<'a> Lower<'a> {
     pub fn optional_place(&self, id: Option<WeightId>) -> Result<Place, BackendError> {
         id.map_or(Ok(Place::None), |id| self.weight_place(id))
     }
+}
 
-    /// Matrices that one kernel reads together, and their type, which must be one.
-    pub fn same_dtype(&self, ids: &[WeightId]) -> Result<DType, BackendError> {
-        let Some(&first) = ids.first() else {
-            return Err(BackendError::Device(format!("{}: no weight to project with", self.plan.graph.name)));
-        };
-        let dtype = self.weight(first)?.dtype;
-        for &id in ids {
-            let other = self.weight(id)?.dtype;
-            if other != dtype {
-                return Err(BackendError::Weight {
-                    name: self.plan.graph.weight(id).name.clone(),
-                    expected: format!("{dtype} like {}", self.plan.graph.weight(first).name),
-                    got: other.to_string(),
-                });
-            }
-        }
-        Ok(dtype)
+impl<'a> Lowering<'a> for Lower<'a> {
+    type Place = Place;
+
+    fn plan(&self) -> &'a Plan {
+        self.plan
     }
 
-    /// The type of a state that is one of a node's inputs.
-    pub fn state_dtype(&self, node: &Node, id: ValueId) -> Result<DType, BackendError> {
-        let name = &self.value(id).name;
-        let found = self.states.state(name).map(|(dtype, ..)| dtype);
-        found.ok_or_else(|| self.error(node, &format!("no state {name}")))
+    fn states(&self) -> &'a dyn StateTable {
+        self.states
     }
 
-    /// The type of the key and value states.
-    pub fn kv_dtype(&self, node: &Node, k: ValueId, v: ValueId) -> Result<DType, BackendError> {
-        let (keys, values) = (self.state_dtype(node, k)?, self.state_dtype(node, v)?);
-        if keys != values {
-            return Err(self.error(node, &format!("keys of {keys} and values of {values}")));
-        }
-        Ok(keys)
+    fn format(&self, id: WeightId) -> Result<Option<WeightFormat>, BackendError> {
+        Ok(Some(self.weight(id)?.format))
     }
 
-    pub fn error(&self, node: &Node, what: &str) -> BackendError {
-        BackendError::Device(format!("{}: {} ({}): {what}", self.plan.graph.name, node.name, node.op.name()))
+    fn slot_place(&self, slot: usize) -> Place {
+        Place::Slot(slot)
+    }
+
+    fn state_place(&self, name: &str) -> Place {
+        self.states.place(name).map_or(Place::None, Place::State)
+    }
+
+    fn input_place(&self, id: ValueId) -> Place {
+        Place::Input(id.0)
     }
 }
 
-/// How a kernel that reads any type knows one (`element` in `shared/element.cuh`).
-pub(super) fn code(dtype: DType) -> Argument {
-    Argument::Word(match dtype {
-        DType::BF16 => 1,
-        DType::F16 => 2,
-        _ => 0,
+/// How a kernel that reads any type knows one (`shared/element.cuh`).
+pub(super) fn code(format: WeightFormat) -> Argument {
+    Argument::Word(match format {
+        WeightFormat::Plain(DType::F32 | DType::U32) => 0,
+        WeightFormat::Plain(DType::BF16) => 1,
+        WeightFormat::Plain(DType::F16) => 2,
+        WeightFormat::Grouped(Grouped { bits: Bits::Eight, .. }) => 3,
+        WeightFormat::Grouped(Grouped { bits: Bits::Four, .. }) => 4,
     })
+}
+
+/// `Groups` of `shared/grouped.cuh`.
+pub(super) fn groups(weight: &Weight) -> [Argument; 3] {
+    match weight.format {
+        WeightFormat::Plain(_) => [word(0); 3],
+        WeightFormat::Grouped(g) => {
+            let words = weight.rows * g.row_bytes(weight.inner) / 4;
+            [word(g.group), word(words), code(g.scale.into())]
+        }
+    }
 }
 
 /// The macro for a type of keys and values.

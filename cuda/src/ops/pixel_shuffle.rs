@@ -1,7 +1,7 @@
 use super::Lower;
 use crate::program::{Launches, THREADS, threads, word};
 use monolens_graph::ops::{PixelShuffle, TokenOrder};
-use monolens_graph::{BackendError, Node};
+use monolens_graph::{BackendError, Lowering, Node};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &PixelShuffle) -> Result<Launches, BackendError> {
     let kernel = cx.kernel("pixel_shuffle", "pixel_shuffle")?;

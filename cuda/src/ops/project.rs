@@ -2,12 +2,13 @@
 //! `shared/project.cuh`.
 
 use super::Lower;
+use super::lower::groups;
 use crate::Arithmetic;
 use crate::gpu::{Argument, FunctionId};
 use crate::program::{Launches, Place, Run, THREADS, blocks, word};
 use crate::weights::Weight;
 use monolens_graph::ops::RmsNorm;
-use monolens_graph::{Axis, BackendError, DType, Shape};
+use monolens_graph::{Axis, BackendError, Bits, DType, Grouped, Lowering, Shape, WeightFormat};
 
 /// Up to this many rows are projected by dot products, which read each weight once; more by tensor cores.
 const FEW: usize = 16;
@@ -24,25 +25,42 @@ const STAGES: usize = 4;
 const TILE_PAIRS: usize = 64;
 const BLOCK: usize = monolens_graph::batch::ROUTE_BLOCK;
 
-/// Which terms of x and of a weight are multiplied, most significant first. A bf16 weight is one term, an f16 weight two,
-/// an f32 three; products that add nothing to f32's accuracy are left out.
-fn products(dtype: DType, arithmetic: Arithmetic) -> &'static [(u32, u32)] {
-    match (dtype, arithmetic) {
-        (DType::BF16, Arithmetic::Fast) => &[(0, 0)],
-        (DType::BF16, Arithmetic::Exact) => &[(0, 0), (1, 0), (2, 0)],
-        (DType::F16, Arithmetic::Fast) => &[(0, 0), (0, 1)],
-        (DType::F16, Arithmetic::Exact) => &[(0, 0), (1, 0), (0, 1), (2, 0), (1, 1)],
+/// Which terms of x and of a weight are multiplied, most significant first. A bf16 weight is one term, an f16 weight two, an
+/// f32 three; products that add nothing to f32's accuracy are left out. An integer times its scale is two terms; one is
+/// far more exact than the integer was.
+fn products(format: WeightFormat, arithmetic: Arithmetic) -> &'static [(u32, u32)] {
+    match (format, arithmetic) {
+        (WeightFormat::Plain(DType::BF16) | WeightFormat::Grouped(_), Arithmetic::Fast) => &[(0, 0)],
+        (WeightFormat::Plain(DType::BF16), Arithmetic::Exact) => &[(0, 0), (1, 0), (2, 0)],
+        (WeightFormat::Plain(DType::F16), Arithmetic::Fast) => &[(0, 0), (0, 1)],
+        (WeightFormat::Plain(DType::F16) | WeightFormat::Grouped(_), Arithmetic::Exact) => {
+            &[(0, 0), (1, 0), (0, 1), (2, 0), (1, 1)]
+        }
         _ => &[(0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2)],
     }
 }
 
 /// The macro for a type of weights.
-fn define(dtype: DType) -> &'static str {
-    match dtype {
-        DType::BF16 => "WEIGHT_BF16",
-        DType::F16 => "WEIGHT_F16",
-        _ => "WEIGHT_F32",
+fn define(format: WeightFormat) -> &'static str {
+    match format {
+        WeightFormat::Plain(DType::BF16) => "WEIGHT_BF16",
+        WeightFormat::Plain(DType::F16) => "WEIGHT_F16",
+        WeightFormat::Plain(_) => "WEIGHT_F32",
+        WeightFormat::Grouped(Grouped { bits: Bits::Eight, .. }) => "WEIGHT_Q8",
+        WeightFormat::Grouped(Grouped { bits: Bits::Four, .. }) => "WEIGHT_Q4",
     }
+}
+
+/// Shared memory of `many` in `shared/many.cuh`: tiles of x and of the weights, or the results in their place; then the
+/// numbers of the rows.
+fn many_bytes(format: WeightFormat, rows: usize) -> u32 {
+    let (x, weights) = (rows * DEPTH * 2, 2 * TILE_PAIRS * DEPTH);
+    let weights = match format {
+        WeightFormat::Plain(_) => STAGES * weights * 2,
+        // Two tiles of bf16 beside the integers.
+        WeightFormat::Grouped(g) => 2 * weights * 2 + STAGES * weights * g.bits.count() / 8,
+    };
+    ((STAGES * x + weights).max(rows * TILE_PAIRS * 8) + rows * 4) as u32
 }
 
 /// Adds an operator's own parameters.
@@ -78,8 +96,8 @@ struct Kernels {
 
 impl Projection<'_> {
     pub fn lower(self, cx: &mut Lower<'_>) -> Result<Launches, BackendError> {
-        let dtype = self.weight.dtype;
-        let kernel = |entry: &str| cx.typed_kernel(self.file, define(dtype), entry);
+        let format = self.weight.format;
+        let kernel = |entry: &str| cx.typed_kernel(self.file, define(format), entry);
         let few = FEW_ENTRIES.iter().map(|&(name, rows, pairs)| Ok((kernel(name)?, rows, pairs)));
         let kernels = Kernels {
             few: few.collect::<Result<_, BackendError>>()?,
@@ -89,11 +107,12 @@ impl Projection<'_> {
         };
         let norm = cx.optional_place(self.norm.map(|n| n.weight))?;
         let eps = Argument::Float(self.norm.map_or(0.0, |n| n.eps));
-        let products = products(dtype, cx.arithmetic);
+        let products = products(format, cx.arithmetic);
         let terms = products.iter().map(|&(x, _)| x as usize + 1).max().unwrap_or(1);
+        let [group, scales, scale_type] = groups(self.weight);
         let (inner, stride, pairs) = (self.weight.inner, self.weight.stride, self.pairs);
         let depth = inner.next_multiple_of(DEPTH);
-        let packed = cx.scratch(self.shape.rows(&cx.plan.limits) * depth * terms * 2);
+        let packed = cx.scratch(self.shape.rows(&cx.plan().limits) * depth * terms * 2);
         let mut codes = [0_u32; 2];
         for (i, &(x, w)) in products.iter().enumerate() {
             codes[i / 4] |= (x | w << 4) << (i % 4 * 8);
@@ -115,6 +134,9 @@ impl Projection<'_> {
                 word(rows),
                 word(inner),
                 word(stride),
+                group,
+                scales,
+                scale_type,
                 word(depth),
                 eps,
                 Argument::Word(identity),
@@ -150,8 +172,8 @@ impl Projection<'_> {
                 1 + u32::from(routed),
             ];
             let block_rows = of_block * BLOCK;
-            let bytes = STAGES * (block_rows + 2 * TILE_PAIRS) * DEPTH * 2 + block_rows * 4;
-            out.launch_with(kernel, grid, 2 * block_rows as u32, bytes as u32, &arguments);
+            let bytes = many_bytes(format, block_rows);
+            out.launch_with(kernel, grid, 2 * block_rows as u32, bytes, &arguments);
         }))
     }
 }
@@ -162,9 +184,11 @@ mod tests {
 
     #[test]
     fn terms_fit_their_words() {
-        for dtype in [DType::F32, DType::F16, DType::BF16] {
+        let grouped = |bits| WeightFormat::Grouped(Grouped { bits, group: 128, scale: DType::F16 });
+        let plain = [DType::F32, DType::F16, DType::BF16].map(WeightFormat::Plain);
+        for format in plain.into_iter().chain(Bits::ALL.map(grouped)) {
             for arithmetic in [Arithmetic::Fast, Arithmetic::Exact] {
-                let products = products(dtype, arithmetic);
+                let products = products(format, arithmetic);
                 assert!(products.len() <= 8 && products[0] == (0, 0));
                 assert!(products.iter().all(|&(x, w)| x < 16 && w < 16));
             }

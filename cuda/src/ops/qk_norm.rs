@@ -1,7 +1,7 @@
 use super::Lower;
 use crate::gpu::Argument;
 use crate::program::{Launches, THREADS, blocks, word};
-use monolens_graph::{BackendError, Node, ops::QkNorm};
+use monolens_graph::{BackendError, Lowering, Node, ops::QkNorm};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &QkNorm) -> Result<Launches, BackendError> {
     let kernel = cx.kernel("qk_norm", "qk_norm")?;

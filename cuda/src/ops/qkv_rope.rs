@@ -2,20 +2,18 @@ use super::Lower;
 use super::project::Projection;
 use super::rope::Rotation;
 use crate::program::{Launches, Place};
-use monolens_graph::{BackendError, Node, WeightId, ops::QkvRope};
+use monolens_graph::{BackendError, Lowering, Node, WeightId, ops::QkvRope};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &QkvRope) -> Result<Launches, BackendError> {
     let ids: Vec<WeightId> = op.weight.iter().copied().collect();
-    cx.same_dtype(&ids)?;
+    cx.same_format(&ids)?;
     let weight = cx.weight(op.weight.text)?;
     let rotation = Rotation::new(cx, node, &op.heads, op.layout)?;
-    let bias = op.bias.map(|b| [b.text, b.visual.unwrap_or(b.text)]);
-    let places = [
-        cx.weight_place(op.weight.text)?,
-        cx.weight_place(op.weight.visual.unwrap_or(op.weight.text))?,
-        cx.optional_place(bias.map(|b| b[0]))?,
-        cx.optional_place(bias.map(|b| b[1]))?,
-    ];
+    let mut places = Vec::new();
+    for id in op.weight.both().map(Some).into_iter().chain(op.bias.map_or([None; 2], |b| b.both().map(Some)))
+    {
+        places.push(cx.optional_place(id)?);
+    }
     Projection {
         file: "qkv_rope",
         weight,

@@ -1,7 +1,7 @@
 use super::Lower;
 use crate::gpu::Argument;
 use crate::program::{Launches, THREADS, blocks, word};
-use monolens_graph::{BackendError, Node, ops::RmsNorm};
+use monolens_graph::{BackendError, Lowering, Node, ops::RmsNorm};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &RmsNorm) -> Result<Launches, BackendError> {
     let kernel = cx.kernel("rms_norm", "rms_norm")?;

@@ -2,7 +2,7 @@ use super::Lower;
 use crate::gpu::Argument;
 use crate::program::{Launches, Place, Run, THREADS, threads, word};
 use monolens_graph::ops::{Heads, QkvLayout, Rope};
-use monolens_graph::{Axis, BackendError, DType, Node};
+use monolens_graph::{Axis, BackendError, DType, Lowering, Node};
 
 /// `Rotation` of `shared/rotate.cuh`.
 pub(super) struct Rotation {

@@ -1,6 +1,6 @@
 use super::Lower;
 use crate::program::{Launches, blocks, word};
-use monolens_graph::{Axis, BackendError, Node};
+use monolens_graph::{Axis, BackendError, Lowering, Node};
 
 /// Threads of a block: one for this many logits, whole warps, at most what `sample.cu` is bounded to.
 const LOGITS: usize = 32;

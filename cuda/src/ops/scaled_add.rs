@@ -1,6 +1,6 @@
 use super::Lower;
 use crate::program::{Launches, THREADS, threads, word};
-use monolens_graph::{BackendError, Node, ops::ScaledAdd};
+use monolens_graph::{BackendError, Lowering, Node, ops::ScaledAdd};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &ScaledAdd) -> Result<Launches, BackendError> {
     let kernel = cx.kernel("scaled_add", "scaled_add")?;

@@ -3,7 +3,7 @@ use super::attention::{COLUMNS, EXACT_THREADS, TENSOR_COLUMNS, entry, tensor_byt
 use crate::Arithmetic;
 use crate::gpu::Argument;
 use crate::program::{Launches, blocks, word};
-use monolens_graph::{BackendError, Node, ops::TileAttention};
+use monolens_graph::{BackendError, Lowering, Node, ops::TileAttention};
 
 /// Warps of a block of `tensor_..` in `tile_attention.cu`, each with 16 rows.
 const WARPS: usize = 4;

@@ -42,6 +42,17 @@ impl Linear {
         Self { weight, bias, norm: None, gelu: false, residual: Residual::None }
     }
 
+    /// The matrices that there are, text first.
+    pub fn matrices(&self) -> Vec<WeightId> {
+        self.weight.iter().filter_map(|expert| expert.weight()).collect()
+    }
+
+    /// Which modalities have an identity for an expert: bit 0 text, bit 1 visual.
+    pub fn identities(&self) -> u32 {
+        let [text, visual] = self.weight.both().map(|expert| u32::from(expert == Expert::Identity));
+        text | visual << 1
+    }
+
     /// Whether [`crate::batch::ROUTING`] is the last input.
     pub fn is_routed(&self) -> bool {
         self.weight.is_routed() || self.bias.is_some_and(|b| b.is_routed())
@@ -53,7 +64,7 @@ impl Operator for Linear {
 
     fn weights(&self) -> Vec<WeightId> {
         let mut ids: Vec<WeightId> = self.norm.iter().map(|n| n.weight).collect();
-        ids.extend(self.weight.iter().filter_map(|e| e.weight()));
+        ids.extend(self.matrices());
         ids.extend(self.bias.iter().flat_map(|b| b.iter()));
         if let Residual::Scaled(scale) = self.residual {
             ids.push(scale);
@@ -69,7 +80,7 @@ impl Operator for Linear {
         if let Some(norm) = &self.norm {
             check.weight(norm.weight, &[inner])?;
         }
-        let experts: Vec<WeightId> = self.weight.iter().filter_map(|e| e.weight()).collect();
+        let experts = self.matrices();
         let Some(&first) = experts.first() else {
             return Err(check.mismatch("experts", "at least one with a weight", "only identities"));
         };

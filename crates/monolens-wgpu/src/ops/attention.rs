@@ -2,7 +2,7 @@ use super::Lower;
 use super::lower::feature;
 use crate::program::{GRID, Launch, Launches, Place, spread};
 use monolens_graph::ops::Attention;
-use monolens_graph::{Axes, Axis, BackendError, Node};
+use monolens_graph::{Axes, Axis, BackendError, Lowering, Node};
 
 /// Workgroups that the split keys of a decode step should make.
 const GROUPS: usize = 1024;

@@ -2,7 +2,7 @@ use super::Lower;
 use super::lower::feature;
 use crate::program::{Launch, Launches, Place, pieces};
 use monolens_graph::ops::AttentionMap;
-use monolens_graph::{Axis, BackendError, Node};
+use monolens_graph::{Axis, BackendError, Lowering, Node};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &AttentionMap) -> Result<Launches, BackendError> {
     let [q, rows, pages, k] = node.inputs[..] else {

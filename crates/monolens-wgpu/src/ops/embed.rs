@@ -2,7 +2,7 @@ use super::Lower;
 use super::lower::NONE;
 use crate::program::{Launch, Launches, Place, threads};
 use crate::weights::{EIGHT, code};
-use monolens_graph::{Axis, BackendError, DType, Node, ops::Embed};
+use monolens_graph::{Axis, BackendError, DType, Lowering, Node, ops::Embed};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &Embed) -> Result<Launches, BackendError> {
     let table = cx.matrix(node, op.table)?;

@@ -1,15 +1,14 @@
 use super::Lower;
 use super::project::{Params, Projection};
 use crate::program::Launches;
-use monolens_graph::{BackendError, Node, WeightId, ops::GateUp};
+use monolens_graph::{BackendError, Lowering, Node, WeightId, ops::GateUp};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &GateUp) -> Result<Launches, BackendError> {
     let weights: Vec<WeightId> = op.gate.iter().chain(op.up.iter()).copied().collect();
     cx.same_format(&weights)?;
-    let text = cx.matrix(node, op.gate.text)?;
-    let visual = cx.matrix(node, op.gate.visual.unwrap_or(op.gate.text))?;
-    let text_up = cx.matrix(node, op.up.text)?;
-    let visual_up = cx.matrix(node, op.up.visual.unwrap_or(op.up.text))?;
+    let [gate, up] = [op.gate, op.up].map(|experts| experts.both());
+    let (text, visual) = (cx.matrix(node, gate[0])?, cx.matrix(node, gate[1])?);
+    let (text_up, visual_up) = (cx.matrix(node, up[0])?, cx.matrix(node, up[1])?);
     let width = text.parts.iter().map(|p| p.rows).sum();
     let mut params = Params::new(text, width);
     params.norm(cx, node, op.norm.as_ref())?;

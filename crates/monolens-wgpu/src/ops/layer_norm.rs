@@ -1,6 +1,6 @@
 use super::Lower;
 use crate::program::{Launch, Launches, Place, spread};
-use monolens_graph::{BackendError, Node, ops::LayerNorm};
+use monolens_graph::{BackendError, Lowering, Node, ops::LayerNorm};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &LayerNorm) -> Result<Launches, BackendError> {
     let places = vec![cx.result(node)?, cx.place(node.inputs[0]), Place::Vectors];

@@ -2,7 +2,7 @@ use super::Lower;
 use super::project::{Params, Projection};
 use crate::program::{Launches, Place};
 use monolens_graph::ops::{Linear, Residual};
-use monolens_graph::{BackendError, Expert, Node, Shape, WeightId};
+use monolens_graph::{BackendError, Expert, Lowering, Node, Shape};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &Linear) -> Result<Launches, BackendError> {
     let (result, x) = (cx.result(node)?, cx.place(node.inputs[0]));
@@ -18,21 +18,15 @@ pub(super) fn project(
     (x, shape): (Place, Shape),
     result: Place,
 ) -> Result<Launches, BackendError> {
-    let weights: Vec<WeightId> = op.weight.iter().filter_map(|e| e.weight()).collect();
-    cx.same_format(&weights)?;
-    let Some(&any) = weights.first() else {
-        return Err(cx.error(node, "only identities"));
-    };
+    let matrices = op.matrices();
+    cx.same_format(&matrices)?;
+    let any = matrices[0];
     // In place of an identity's matrix, which there is none of, the other one is bound.
     let text = cx.matrix(node, op.weight.text.weight().unwrap_or(any))?;
     let visual = cx.matrix(node, op.weight.visual.and_then(Expert::weight).unwrap_or(any))?;
     let width = text.parts.iter().map(|p| p.rows).sum();
     let mut params = Params::new(text, width);
-    let identity = |expert: Expert| u32::from(expert == Expert::Identity);
-    let text_identity = identity(op.weight.text);
-    // A routed bias with one weight: both modalities share the expert.
-    let visual_identity = op.weight.visual.map_or(text_identity, identity);
-    params.identity = text_identity | (visual_identity << 1);
+    params.identity = op.identities();
     params.norm(cx, node, op.norm.as_ref())?;
     params.bias(cx, node, op.bias)?;
     params.gelu = op.gelu;

@@ -4,9 +4,10 @@ use crate::program::{Arena, Kernel, KernelId, Launches, Place};
 use crate::shaders;
 use crate::states::States;
 use crate::weights::{Matrix, Stored, Weights};
+use monolens_graph::check::StateTable;
 use monolens_graph::plan::Plan;
 use monolens_graph::{
-    BackendError, Bits, DType, Grouped, Node, Shape, Source, Value, ValueId, WeightFormat, WeightId,
+    BackendError, Bits, DType, Grouped, Lowering, Node, Source, ValueId, WeightFormat, WeightId,
 };
 
 /// In parameters: there is no such vector or table.
@@ -14,7 +15,7 @@ pub(crate) const NONE: u32 = u32::MAX;
 
 /// Lowers the nodes of one plan.
 pub(crate) struct Lower<'a> {
-    pub plan: &'a Plan,
+    plan: &'a Plan,
     /// As [`crate::gpu::Gpu::lanes`].
     pub lanes: bool,
     weights: &'a Weights,
@@ -65,35 +66,6 @@ impl<'a> Lower<'a> {
         Place::Slot(self.plan.slots.len() + self.scratch.len() - 1)
     }
 
-    pub fn value(&self, id: ValueId) -> &'a Value {
-        self.plan.graph.value(id)
-    }
-
-    pub fn shape(&self, id: ValueId) -> &'a Shape {
-        &self.value(id).shape
-    }
-
-    /// The last dimension.
-    pub fn width(&self, id: ValueId) -> usize {
-        self.shape(id).width().unwrap_or(0)
-    }
-
-    /// Where a value is.
-    pub fn place(&self, id: ValueId) -> Place {
-        match self.plan.slot_of.get(id.0) {
-            Some(Some(slot)) => Place::Slot(slot.0),
-            _ => match self.value(id).source {
-                Source::State => Place::State(self.value(id).name.clone()),
-                _ => self.arena.place(id),
-            },
-        }
-    }
-
-    /// Where a node's result goes.
-    pub fn result(&self, node: &Node) -> Result<Place, BackendError> {
-        node.output.map(|id| self.place(id)).ok_or_else(|| self.error(node, "it has no result"))
-    }
-
     /// The first word of an index input among the tables.
     pub fn table(&self, node: &Node, id: ValueId) -> Result<u32, BackendError> {
         match (self.value(id).source, self.arena.offset(id)) {
@@ -110,24 +82,6 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// Matrices that one kernel reads together must be stored alike.
-    pub fn same_format(&self, ids: &[WeightId]) -> Result<(), BackendError> {
-        let mut formats = Vec::new();
-        for &id in ids {
-            if let Stored::Matrix(m) = &self.weights.find(self.plan.graph.weight(id))?.stored {
-                formats.push((id, m.format));
-            }
-        }
-        match formats.iter().find(|(_, format)| *format != formats[0].1) {
-            None => Ok(()),
-            Some((id, format)) => Err(BackendError::Weight {
-                name: self.plan.graph.weight(*id).name.clone(),
-                expected: format!("{} like {}", formats[0].1, self.plan.graph.weight(formats[0].0).name),
-                got: format.to_string(),
-            }),
-        }
-    }
-
     /// Where a vector begins among the vectors.
     pub fn vector(&self, node: &Node, id: WeightId) -> Result<u32, BackendError> {
         match &self.weights.find(self.plan.graph.weight(id))?.stored {
@@ -135,24 +89,36 @@ impl<'a> Lower<'a> {
             Stored::Matrix(_) => Err(self.error(node, "a matrix where a vector is needed")),
         }
     }
+}
 
-    /// The type of a state that is one of a node's inputs.
-    pub fn state_dtype(&self, node: &Node, id: ValueId) -> Result<DType, BackendError> {
-        let name = &self.value(id).name;
-        self.states.get(name).map(|s| s.dtype).ok_or_else(|| self.error(node, &format!("no state {name}")))
+impl<'a> Lowering<'a> for Lower<'a> {
+    type Place = Place;
+
+    fn plan(&self) -> &'a Plan {
+        self.plan
     }
 
-    /// The type of the key and value states.
-    pub fn kv_dtype(&self, node: &Node, k: ValueId, v: ValueId) -> Result<DType, BackendError> {
-        let (keys, values) = (self.state_dtype(node, k)?, self.state_dtype(node, v)?);
-        if keys != values {
-            return Err(self.error(node, &format!("keys of {keys} and values of {values}")));
-        }
-        Ok(keys)
+    fn states(&self) -> &'a dyn StateTable {
+        self.states
     }
 
-    pub fn error(&self, node: &Node, what: &str) -> BackendError {
-        BackendError::Device(format!("{}: {} ({}): {what}", self.plan.graph.name, node.name, node.op.name()))
+    fn format(&self, id: WeightId) -> Result<Option<WeightFormat>, BackendError> {
+        Ok(match &self.weights.find(self.plan.graph.weight(id))?.stored {
+            Stored::Matrix(matrix) => Some(matrix.format),
+            Stored::Vector(_) => None,
+        })
+    }
+
+    fn slot_place(&self, slot: usize) -> Place {
+        Place::Slot(slot)
+    }
+
+    fn state_place(&self, name: &str) -> Place {
+        Place::State(name.into())
+    }
+
+    fn input_place(&self, id: ValueId) -> Place {
+        self.arena.place(id)
     }
 }
 

@@ -1,7 +1,7 @@
 use super::{Lower, linear};
 use crate::program::{Launch, Launches, threads};
 use monolens_graph::ops::{Linear, PatchEmbed};
-use monolens_graph::{BackendError, Dim, Node, Shape};
+use monolens_graph::{BackendError, Dim, Lowering, Node, Shape};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &PatchEmbed) -> Result<Launches, BackendError> {
     let side = cx.width(node.inputs[0]);
@@ -9,7 +9,7 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &PatchEmbed) -> Result<
     let inner = 3 * op.patch * op.patch;
     let tiles = cx.shape(node.inputs[0]).0[0];
     let shape = Shape(vec![tiles, Dim::Const(along * along), Dim::Const(inner)]);
-    let patches = cx.scratch(shape.elements(&cx.plan.limits) * 4);
+    let patches = cx.scratch(shape.elements(&cx.plan().limits) * 4);
     let places = vec![patches.clone(), cx.place(node.inputs[0])];
     let kernel = cx.kernel("patch_embed", &[], places, &[0]);
     let result = cx.result(node)?;

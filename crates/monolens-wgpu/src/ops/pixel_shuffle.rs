@@ -1,7 +1,7 @@
 use super::Lower;
 use crate::program::{Launch, Launches, threads};
 use monolens_graph::ops::{PixelShuffle, TokenOrder};
-use monolens_graph::{BackendError, Node};
+use monolens_graph::{BackendError, Lowering, Node};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &PixelShuffle) -> Result<Launches, BackendError> {
     let places = vec![cx.result(node)?, cx.place(node.inputs[0])];

@@ -1,7 +1,7 @@
 use super::Lower;
 use crate::program::{Launch, Launches, Place, threads};
 use crate::weights::{EIGHT, Matrix, code};
-use monolens_graph::{BackendError, Node, WeightFormat, ops::PositionEmbed};
+use monolens_graph::{BackendError, Lowering, Node, WeightFormat, ops::PositionEmbed};
 
 fn whole<'m>(cx: &Lower<'_>, node: &Node, matrix: &'m Matrix) -> Result<&'m wgpu::Buffer, BackendError> {
     match &matrix.parts[..] {

@@ -1,6 +1,6 @@
 use super::Lower;
 use crate::program::{Launch, Launches, Place, pieces};
-use monolens_graph::{BackendError, Node, ops::QkNorm};
+use monolens_graph::{BackendError, Lowering, Node, ops::QkNorm};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &QkNorm) -> Result<Launches, BackendError> {
     let places = vec![cx.result(node)?, cx.place(node.inputs[0]), Place::Vectors];

@@ -2,7 +2,7 @@ use super::project::{Params, Projection};
 use super::{Lower, linear, rope};
 use crate::program::Launches;
 use monolens_graph::ops::{Linear, QkvLayout, QkvRope, Residual, Rope};
-use monolens_graph::{BackendError, DType, Expert, Node, Routed, WeightId};
+use monolens_graph::{BackendError, DType, Expert, Lowering, Node, Routed, WeightId};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &QkvRope) -> Result<Launches, BackendError> {
     let weights: Vec<WeightId> = op.weight.iter().copied().collect();
@@ -54,7 +54,7 @@ fn in_two(cx: &mut Lower<'_>, node: &Node, op: &QkvRope) -> Result<Launches, Bac
     let linear =
         Linear { weight: experts, bias: op.bias, norm: op.norm, gelu: false, residual: Residual::None };
     let shape = cx.shape(node.inputs[0]).clone();
-    let qkv = cx.scratch(shape.rows(&cx.plan.limits) * op.heads.qkv_width() * 4);
+    let qkv = cx.scratch(shape.rows(&cx.plan().limits) * op.heads.qkv_width() * 4);
     let x = cx.place(node.inputs[0]);
     let project = linear::project(cx, node, &linear, (x, shape), qkv.clone())?;
     let rope = Rope { heads: op.heads, layout: op.layout };

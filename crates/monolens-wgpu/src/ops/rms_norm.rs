@@ -1,6 +1,6 @@
 use super::Lower;
 use crate::program::{Launch, Launches, Place, spread};
-use monolens_graph::{BackendError, Node, ops::RmsNorm};
+use monolens_graph::{BackendError, Lowering, Node, ops::RmsNorm};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &RmsNorm) -> Result<Launches, BackendError> {
     let places = vec![cx.result(node)?, cx.place(node.inputs[0]), Place::Vectors];

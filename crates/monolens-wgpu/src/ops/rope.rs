@@ -1,7 +1,7 @@
 use super::Lower;
 use crate::program::{Launch, Launches, Place, threads};
 use monolens_graph::ops::{QkvLayout, Rope};
-use monolens_graph::{Axis, BackendError, DType, Node};
+use monolens_graph::{Axis, BackendError, DType, Lowering, Node};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &Rope) -> Result<Launches, BackendError> {
     let qkv = cx.place(node.inputs[0]);

@@ -1,6 +1,6 @@
 use super::Lower;
 use crate::program::{Launch, Launches, Place, threads};
-use monolens_graph::{BackendError, Node, ops::ScaledAdd};
+use monolens_graph::{BackendError, Lowering, Node, ops::ScaledAdd};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &ScaledAdd) -> Result<Launches, BackendError> {
     let places = vec![cx.result(node)?, cx.place(node.inputs[0]), cx.place(node.inputs[1]), Place::Vectors];

@@ -1,6 +1,6 @@
 use super::Lower;
 use crate::program::{Launch, Launches, Place, threads};
-use monolens_graph::{Axis, BackendError, DType, Node};
+use monolens_graph::{Axis, BackendError, DType, Lowering, Node};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node) -> Result<Launches, BackendError> {
     if cx.state_dtype(node, node.inputs[2])? != DType::F32 {

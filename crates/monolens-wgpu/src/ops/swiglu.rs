@@ -1,6 +1,6 @@
 use super::Lower;
 use crate::program::{Launch, Launches, threads};
-use monolens_graph::{BackendError, Node};
+use monolens_graph::{BackendError, Lowering, Node};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node) -> Result<Launches, BackendError> {
     let places = vec![cx.result(node)?, cx.place(node.inputs[0]), cx.place(node.inputs[1])];

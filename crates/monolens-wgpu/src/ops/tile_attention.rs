@@ -1,7 +1,7 @@
 use super::Lower;
 use super::attention::COLUMNS;
 use crate::program::{Launch, Launches};
-use monolens_graph::{BackendError, Node, ops::TileAttention};
+use monolens_graph::{BackendError, Lowering, Node, ops::TileAttention};
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &TileAttention) -> Result<Launches, BackendError> {
     let places = vec![cx.result(node)?, cx.place(node.inputs[0])];

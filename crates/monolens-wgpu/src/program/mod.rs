@@ -1,6 +1,7 @@
 //! A plan made ready for the device: kernels with their buffers, and how to launch them for given axes.
 
 mod launch;
+mod measure;
 mod memory;
 mod run;
 
@@ -37,6 +38,8 @@ pub(crate) struct Program {
     params: Option<(wgpu::Buffer, wgpu::BindGroup)>,
     param_bytes: Vec<u8>,
     launches: Vec<Launch>,
+    /// Launches up to the end of each step.
+    ends: Vec<usize>,
     staging: Option<wgpu::Buffer>,
     rate: Rate,
     /// Work of the largest launch of the last run.
@@ -75,6 +78,7 @@ impl Program {
             params: None,
             param_bytes: Vec::new(),
             launches: Vec::new(),
+            ends: Vec::new(),
             staging: None,
             rate: Rate::default(),
             largest: 0.0,

@@ -1,6 +1,6 @@
-//! `monolens bench quality`: what weights in fewer bits cost.
+//! `monolens bench quality`: what weights in fewer bits cost, or another backend.
 
-use crate::args::DeviceArgs;
+use crate::args::{BackendArg, DeviceArgs};
 use crate::bench::quality::{Quality, compare, probe};
 use crate::bench::table::{Format, Table, number};
 use crate::bundled;
@@ -27,6 +27,15 @@ pub struct QualityArgs {
     /// Formats to hold against the weights as stored
     #[arg(long, value_name = "FORMAT,FORMAT", value_delimiter = ',', default_value = "8bit,4bit-g32,4bit")]
     pub weights: Vec<Quantization>,
+    /// Other backends to hold against this one, in place of other formats
+    #[arg(
+        long,
+        value_name = "BACKEND,BACKEND",
+        value_delimiter = ',',
+        value_enum,
+        conflicts_with = "weights"
+    )]
+    pub against: Vec<BackendArg>,
     /// Images to ask about (default: the bundled one)
     #[arg(short, long, value_name = "PATH")]
     pub image: Vec<PathBuf>,
@@ -44,8 +53,9 @@ pub struct QualityArgs {
     pub device: DeviceArgs,
 }
 
-const COLUMNS: [&str; 7] = [
+const COLUMNS: [&str; 8] = [
     "weights",
+    "backend",
     "GB",
     "tokens",
     "top-1 agreement, forced",
@@ -69,13 +79,13 @@ pub fn run(args: &QualityArgs, quiet: bool) -> Result<Outcome> {
         }
     };
     ensure!(!args.question.trim().is_empty(), "the question (-p) is empty: expected some text, got none");
-    let load = |weights: Option<Quantization>| {
+    let load = |device: &DeviceArgs, weights: Option<Quantization>| {
         let options = EngineOptions { weights, prefix_cache: false, ..EngineOptions::default() };
-        session::load(std::sync::Arc::clone(&model), &args.device, options, quiet)
+        session::load(std::sync::Arc::clone(&model), device, options, quiet)
     };
     let mut probes = Vec::new();
     {
-        let mut session = load(None)?;
+        let mut session = load(&args.device, None)?;
         for (seed, photo) in (1..).zip(&photos) {
             let tiles = TileOptions { max_tiles: Some(1), budget: None };
             let (images, _) = photos::tile(&model, std::slice::from_ref(photo), &tiles)?;
@@ -86,15 +96,22 @@ pub fn run(args: &QualityArgs, quiet: bool) -> Result<Outcome> {
         }
     }
     let mut table = Table::new(&COLUMNS);
-    for &weights in &args.weights {
-        let mut session = load(Some(weights))?;
+    let formats = || args.weights.iter().map(|&format| (args.device.clone(), Some(format)));
+    let backends = || {
+        let device = |&backend| DeviceArgs { backend, device: None, tier: None, ..args.device.clone() };
+        args.against.iter().map(move |backend| (device(backend), None))
+    };
+    let compared: Vec<_> = if args.against.is_empty() { formats().collect() } else { backends().collect() };
+    for (device, weights) in compared {
+        let mut session = load(&device, weights)?;
         let mut all = Quality::default();
         for probe in &probes {
             all = all.and(compare(&mut session.engine, probe)?);
         }
-        let bytes: u64 = part_sizes(&model, Some(weights))?.iter().map(|s| s.bytes).sum();
+        let bytes: u64 = part_sizes(&model, weights)?.iter().map(|s| s.bytes).sum();
         table.row(vec![
-            json!(weights.to_string()),
+            json!(weights.map_or("as stored".to_owned(), |format| format.to_string())),
+            json!(session.engine.device().kind.to_string()),
             number(bytes as f64 / 1e9),
             json!(all.tokens),
             json!(format!("{:.1} %", all.agreement() * 100.0)),
