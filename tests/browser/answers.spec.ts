@@ -56,6 +56,18 @@ test('a picture can be pasted', async ({ monolens, site }) => {
   expect(await monolens.ask(QUESTION)).toBe(ask(QUESTION, ['examples/guitar.png']).answer);
 });
 
+test('a picture can be taken with the camera', async ({ monolens, site }) => {
+  await monolens.open(site.url);
+  await monolens.page.getByRole('button', { name: 'Take a picture' }).click();
+  const dialog = monolens.page.getByRole('dialog', { name: 'Camera' });
+  await dialog.getByRole('button', { name: 'Take the picture' }).click();
+  await expect(dialog).toBeHidden();
+  await expect(monolens.attached).toHaveCount(1);
+  expect(await monolens.ask(QUESTION)).not.toBe('');
+  // It is off again: nothing is recorded that nobody asked for.
+  expect(await monolens.page.evaluate(() => document.querySelector('video')?.srcObject ?? null)).toBeNull();
+});
+
 test('an answer streams, can be stopped, and the conversation goes on', async ({ monolens, site }) => {
   await monolens.open(site.url, ON_GPU + TALKATIVE);
   await monolens.choose(example('example.png'));

@@ -44,7 +44,10 @@ test.beforeEach(async ({ enginePage }) => prepare(enginePage));
 for (const backend of ['cpu', 'wgpu'] as const) {
   test(`the self-test gives the official ids (${backend})`, async ({ enginePage }) => {
     const outcome = await enginePage.evaluate(
-      (backend) => window.wasm.selfTest(window.files('selftest'), { backend, allowSoftware: true }),
+      async (backend) => {
+        const engine = await window.openModel({ folder: 'models/mono-tiny', backend });
+        return engine.selfTest(window.files('selftest'));
+      },
       backend,
     );
     expect(outcome.cases.length).toBeGreaterThan(0);

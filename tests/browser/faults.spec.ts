@@ -23,8 +23,6 @@ test('a device that computes wrongly is shown, not hidden', async ({ monolens, s
 });
 
 test('a device that is lost in the middle of an answer comes back, and the answer goes on', async ({ monolens, site }) => {
-  // The library's and the engine's tests of the same pass; here the software GPU starves the page of frames for minutes.
-  test.skip(!process.env['MONOLENS_BROWSER_ALL'], 'does not end in time on software WebGPU; MONOLENS_BROWSER_ALL=1 runs it');
   await monolens.open(site.url, ON_GPU + TALKATIVE);
   await monolens.openInside();
   await monolens.choose(example('example.png'));

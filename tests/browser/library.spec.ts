@@ -16,7 +16,7 @@ interface Library {
   load(url: string, options?: object): Promise<{ device: { kind: string } }>;
   ask(text: string, pictures: string[], options?: object): Promise<Answered>;
   failure(action: () => Promise<unknown>): Promise<string | undefined>;
-  model: { dispose(): void; loseDevice(): Promise<void> };
+  model: { dispose(): void; loseDevice(): Promise<void>; stats(): Promise<{ memory: { weights: number } }> };
 }
 declare const window: Window & Library;
 
@@ -42,6 +42,21 @@ for (const [name, model, url, backend] of [
     expect(got.pieces.length, 'it streams').toBeGreaterThan(model === undefined ? 0 : 10);
   });
 }
+
+test('weights are rounded to 4 bits while they are loaded, where that is asked for', async ({ page }) => {
+  const [plain, rounded] = await page.evaluate(async (question) => {
+    const both = [];
+    for (const weights of [undefined, '4bit']) {
+      await window.load('/models/mono-tiny/', { backend: 'cpu', ...(weights ? { weights } : {}) });
+      const { memory } = await window.model.stats();
+      both.push({ bytes: memory.weights, ids: (await window.ask(question, ['/examples/rocket.png'])).ids });
+      window.model.dispose();
+    }
+    return both;
+  }, QUESTION);
+  expect(rounded?.bytes).toBeLessThan((plain?.bytes ?? 0) / 2);
+  expect(rounded?.ids).toEqual(ask(QUESTION, ['examples/rocket.png'], 'models/mono-tiny', '--weights', '4bit').ids);
+});
 
 test('loading and answers end when their signal says so', async ({ page }) => {
   const codes = await page.evaluate(async (question) => {
@@ -76,8 +91,9 @@ test('bad input has codes', async ({ page }) => {
     const noFile = await window.failure(() => window.ask('?', ['/examples/none.png']));
     const noText = await window.failure(() => window.ask('', []));
     const odd = await window.failure(() => window.ask('?', [], { temperature: -1 }));
+    const weights = await window.failure(() => window.load('/golden/mono-v1/bf16/', { backend: 'cpu', weights: '3bit' }));
     const long = await window.failure(() => window.ask('why '.repeat(40_000), []));
-    return { nowhere, noImage, noFile, noText, odd, long };
+    return { nowhere, noImage, noFile, noText, odd, weights, long };
   });
   expect(codes).toEqual({
     nowhere: 'not-found',
@@ -85,6 +101,7 @@ test('bad input has codes', async ({ page }) => {
     noFile: 'not-found',
     noText: 'bad-request',
     odd: 'bad-request',
+    weights: 'bad-request',
     long: 'context-full',
   });
 });

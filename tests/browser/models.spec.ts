@@ -3,8 +3,9 @@ import { cp, mkdtemp, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from './lib/browser.ts';
-import { example, ON_CPU } from './lib/monolens-page.ts';
+import { example, type MonolensPage, ON_CPU } from './lib/monolens-page.ts';
 import { ask, ROOT } from './lib/native.ts';
+import { Site } from './lib/site.ts';
 
 const QUESTION = 'What is this?';
 const WEIGHTS = /mono-tiny\/model\.safetensors$/;
@@ -18,6 +19,44 @@ test('a second visit downloads no weights', async ({ monolens, site }) => {
   expect(site.bytesOf(WEIGHTS)).toBe(once);
   await monolens.choose(example('guitar.png'));
   expect(await monolens.ask(QUESTION)).toBe(ask(QUESTION, ['examples/guitar.png']).answer);
+});
+
+test.describe('a model from an address', () => {
+  const load = async (monolens: MonolensPage, url: string) => {
+    await monolens.page.getByRole('button', { name: /^Model:/ }).click();
+    await monolens.page.getByLabel(/^Address of the folder/).fill(url);
+    await monolens.page.getByRole('button', { name: 'Load', exact: true }).click();
+  };
+
+  test('on another server is loaded once and kept', async ({ monolens, site }) => {
+    const other = await Site.start({ '/': join(ROOT, 'tests/golden/mono-v1') }, { cors: true });
+    await monolens.open(site.url);
+    await load(monolens, `${other.url}bf16`);
+    await monolens.ready();
+    await monolens.openInside();
+    const answer = async () => {
+      await monolens.choose(example('example.png'));
+      await monolens.ask(QUESTION);
+      return monolens.figure('Answer');
+    };
+    const native = ask(QUESTION, ['examples/example.png'], 'tests/golden/mono-v1/bf16');
+    expect(await answer()).toBe(`${native.stats.generated_tokens} tokens`);
+    const weights = other.bytesOf(/safetensors$/);
+    expect(weights).toBeGreaterThan(100_000);
+    await monolens.page.reload();
+    await monolens.ready();
+    // One byte tells how long the file is now and whether it is another one.
+    expect(other.bytesOf(/safetensors$/)).toBeLessThanOrEqual(weights + 1);
+    await other.stop();
+  });
+
+  test('on a server that lets nobody else read is refused with the reason', async ({ monolens, site }) => {
+    const other = await Site.start({ '/': join(ROOT, 'tests/golden/mono-v1') });
+    await monolens.open(site.url);
+    await load(monolens, `${other.url}bf16`);
+    await expect(monolens.page.getByRole('alert')).toHaveAttribute('data-code', /cross-origin|network/);
+    await other.stop();
+  });
 });
 
 test('a cut download goes on where it was', async ({ monolens, site }) => {

@@ -7,8 +7,6 @@ import { defineConfig } from '@playwright/test';
 export default defineConfig({
   testDir: '.',
   testMatch: '*.spec.ts',
-  // Not yet proven, and long: run by MONOLENS_BROWSER_ALL=1.
-  testIgnore: process.env['MONOLENS_BROWSER_ALL'] ? [] : ['parity.spec.ts', 'memory.spec.ts'],
   workers: 1,
   // A second try is reported as flaky, not hidden.
   retries: 1,

@@ -20,7 +20,7 @@ from PIL import Image
 
 from monotrain import checkpoint
 from monotrain.answers import answer
-from monotrain.metrics import TASKS, baselines, interval, score
+from monotrain.metrics import TASKS, baselines, interval, measured, score
 from monotrain.questions import knows
 from monotrain.tokenizer import Tokenizer
 
@@ -35,7 +35,7 @@ def pytorch(folder: Path) -> Ask:
     def ask(question: str, tiles: np.ndarray) -> list[str]:
         out: list[str] = []
         for k in range(0, len(tiles), 100):
-            out += answer(model, tok, question, torch.from_numpy(tiles[k : k + 100].copy()), 12)
+            out += answer(model, tok, question, torch.from_numpy(tiles[k : k + 100].copy()), 40)
         return out
 
     return ask
@@ -82,25 +82,26 @@ def main() -> None:
     parser.add_argument("--engine", choices=("pytorch", "monolens"), default="pytorch")
     parser.add_argument("--binary", default=os.environ.get("MONOLENS", str(ROOT.parent / "target" / "release" / "monolens")))
     parser.add_argument("--n", type=int, default=600, help="pictures of each set")
-    parser.add_argument("--tasks", nargs="*", default=list(TASKS))
+    parser.add_argument("--tasks", nargs="*", choices=list(TASKS), help="all that are taught, if none is named")
     parser.add_argument("--json", type=Path, help="write the numbers here")
     parser.add_argument("--confusions", type=Path, help="write a picture of wrong answers about things here")
     parser.add_argument("extra", nargs="*", help="further arguments for monolens (after --)")
     args = parser.parse_args()
     ask = pytorch(args.model) if args.engine == "pytorch" else monolens(args.model, args.binary, args.extra)
-    only_core = tomllib.loads((ROOT / "config.toml").read_text())["data"]["only_core"]
+    data = tomllib.loads((ROOT / "config.toml").read_text())["data"]
+    only_core = data["only_core"]
     tile = checkpoint.read_config(args.model).tile
     numbers: dict[str, dict] = {}
     wrong: list[tuple[np.ndarray, dict]] = []
     print(f"{'task':58} {'right':>7} {'95 % interval':>15} {'n':>5} {'chance':>7} {'majority':>8}")
-    for name in args.tasks:
+    for name in args.tasks or measured(list(TASKS), data["boxes"]):
         task, folder = TASKS[name], args.state / f"eval_{tile}"
         records = json.loads((folder / f"{task.pictures}.json").read_text())
         keep = [i for i, r in enumerate(records) if knows(r, only_core)][: args.n]
         tiles, records = np.load(folder / f"{task.pictures}.npy")[keep], [records[i] for i in keep]
         result = score(name, records, lambda q, keep, t=tiles: ask(q, t[keep]))
         right, n = sum(r["right"] for r in result), len(result)
-        (low, high), (chance, majority) = interval(right, n), baselines(result)
+        (low, high), (chance, majority) = interval(right, n), baselines(name, result)
         print(f"{task.title:58} {right / n:7.1%} {low:6.1%}..{high:6.1%} {n:5} {chance:7.1%} {majority:8.1%}", flush=True)
         numbers[name] = {"right": right, "n": n, "low": low, "high": high, "chance": chance, "majority": majority}
         if name == "things_twemoji":

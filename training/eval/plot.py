@@ -24,6 +24,10 @@ TITLES = {
     "flag": "flag, held-out style",
     "relation": "colour and shape of two",
     "background": "colour of the background",
+    "yes_no": "is it X? (chance: 50 %)",
+    "shape_open": "shape, asked What is this?",
+    "box_thing": "box of a thing, IoU over 0.5",
+    "box_shape": "box of one of two shapes, IoU over 0.5",
 }
 
 
@@ -38,25 +42,43 @@ def main() -> None:
     for spec in stages:
         begin[spec["name"]] = total
         total += spec["steps"] * spec["batch"]
-    batch = {s["name"]: s["batch"] for s in stages}
+    # Samples up to each row: the batch may have been changed during a stage.
+    done: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        step, samples = done.get(row["stage"], (0, begin[row["stage"]]))
+        row["at"] = samples + (row["step"] - step) * row["batch"]
+        done[row["stage"]] = row["step"], row["at"]
 
     def x(row: dict) -> float:
-        return (begin[row["stage"]] + row["step"] * batch[row["stage"]]) / 1000
+        return row["at"] / 1000
 
     fig, (left, right) = plt.subplots(1, 2, figsize=(13.5, 4.2), layout="constrained")
     for spec in stages:
         part = [r for r in rows if "loss" in r and r["stage"] == spec["name"]]
+        if not part:  # a run that began with an exported folder has no earlier stages
+            continue
         left.plot([x(r) for r in part], [r["loss"] for r in part], label=f"{spec['name']} ({spec['data']})", lw=1.2)
-    left.set(xlabel="samples (thousands)", ylabel="loss on answer tokens", title="Loss by stage", ylim=(0, 5))
+    left.set(
+        xlabel="samples (thousands)",
+        ylabel="loss on answer tokens",
+        title="Loss by stage",
+        ylim=(0, min(5, 1.1 * max(r["loss"] for r in rows if "loss" in r))),
+    )
     left.legend()
-    for name, title in TITLES.items():
+    probes = [r for r in rows if "samples" in r]
+    colours = plt.get_cmap("tab20").colors
+    for k, (name, title) in enumerate(TITLES.items()):
         part = [r for r in rows if f"accuracy/{name}" in r]
-        right.plot([x(r) for r in part], [100 * r[f"accuracy/{name}"] for r in part], marker="o", ms=3, label=title)
+        if not part or part[-1] is not probes[-1]:  # no longer measured
+            continue
+        right.plot(
+            [x(r) for r in part], [100 * r[f"accuracy/{name}"] for r in part], marker="o", ms=3, color=colours[k], label=title
+        )
     right.set(
         xlabel="samples (thousands)",
         ylabel="exact answers, %",
         ylim=(0, 100),
-        title="Probe during training (100 pictures a task)",
+        title="Probe during training (up to 100 pictures a task)",
     )
     right.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
     for axis in (left, right):

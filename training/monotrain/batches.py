@@ -35,18 +35,43 @@ def normalise(tiles: Tensor) -> Tensor:
     return ((tiles.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
-def augment(rng: np.random.Generator, tiles: np.ndarray, records: list[dict], side: int) -> np.ndarray:
-    """Mirror (where no side is named), shift by a few pixels, mild changes of light and colour; resized to the side."""
+MIRRORED = ("thing", "shape", "count")  # of these kinds a mirrored picture is as good a picture
+
+
+def moves(rng: np.random.Generator, records: list[dict], side: int) -> tuple[np.ndarray, np.ndarray]:
+    """What is done to the pictures: which are mirrored, and shifts (down, right) by a few pixels."""
+    mirror = rng.random(len(records)) < 0.5
+    mirror &= np.array([r["t"] in MIRRORED for r in records])
+    return mirror, rng.integers(-(side // 16), side // 16 + 1, (len(records), 2))
+
+
+def moved(record: dict, mirror: bool, shift: np.ndarray, side: int) -> dict:
+    """The record of a picture after it was mirrored and shifted: its boxes move along."""
+
+    def move(box):
+        x1, y1, x2, y2 = (1 - box[2], box[1], 1 - box[0], box[3]) if mirror else box
+        # The pixels at the edge are repeated, so what touched it still does.
+        down, right = shift / side
+        low, high = (lambda v, d: v + d if v > 0 else 0.0), (lambda v, d: v + d if v < 1 else 1.0)
+        corners = low(x1, right), low(y1, down), high(x2, right), high(y2, down)
+        return [float(min(max(v, 0.0), 1.0)) for v in corners]
+
+    if "box" in record:
+        return record | {"box": move(record["box"])}
+    return record | {"boxes": [move(b) for b in record["boxes"]]} if "boxes" in record else record
+
+
+def augment(rng: np.random.Generator, tiles: np.ndarray, mirror: np.ndarray, shifts: np.ndarray, side: int) -> np.ndarray:
+    """Pictures mirrored and shifted as told, with mild changes of light and colour; resized to the side."""
     out = resize(tiles, side).astype(np.float32)
     n, s = len(out), side
-    shifts = rng.integers(-(s // 16), s // 16 + 1, (n, 2))
     gains = rng.normal(1, 0.07, (n, 1, 1, 1)) + rng.normal(0, 0.04, (n, 1, 1, 3))
     lifts = rng.normal(0, 8, (n, 1, 1, 1))
-    for i, record in enumerate(records):
-        if record["t"] == "thing" and rng.random() < 0.5:
+    for i in range(n):
+        if mirror[i]:
             out[i] = out[i, :, ::-1]
         dy, dx = shifts[i]
-        rows, cols = np.clip(np.arange(s) + dy, 0, s - 1), np.clip(np.arange(s) + dx, 0, s - 1)
+        rows, cols = np.clip(np.arange(s) - dy, 0, s - 1), np.clip(np.arange(s) - dx, 0, s - 1)
         out[i] = out[i][rows][:, cols]
     return np.clip(out * gains + lifts, 0, 255).astype(np.uint8)
 
@@ -67,7 +92,7 @@ class Source:
         self.text_budget = cfg["data"]["text_tokens"]
         self.folder, self.shards = state / f"train_{cfg['model']['tile']}", cfg["data"]["shards"]
         self.mix, self.short = cfg["data"]["mix"], cfg["data"]["short"]
-        self.only_core = cfg["data"]["only_core"]
+        self.only_core, self.boxes = cfg["data"]["only_core"], cfg["data"].get("boxes", False)
         self.usable: dict[str, list[tuple[int, int]]] = {}
         self.glosses = glosses.glosses(state)
         self.patch = cfg["model"]["patch"]
@@ -80,6 +105,8 @@ class Source:
         names = [self.folder / f"shard_{k:03}" for k in range(self.shards)]
         self.tiles = [np.load(n.with_suffix(".npy")) for n in names]
         self.records = [json.loads(n.with_suffix(".json").read_text()) for n in names]
+        if not self.boxes:
+            self.records = [[{k: v for k, v in r.items() if k not in ("box", "boxes")} for r in part] for part in self.records]
         for k, records in enumerate(self.records):
             for i, r in enumerate(records):
                 task = "shape" if r["t"] == "two" else r["t"]
@@ -132,6 +159,8 @@ class Source:
         tasks = rng.choice(list(self.mix), size=batch * GROUP, p=weights / weights.sum())
         places = [questions.one(rng, self.usable[t]) for t in tasks]
         records = [self.records[k][i] for k, i in places]
+        mirror, shifts = moves(rng, records, tile)
+        records = [moved(r, m, d, tile) for r, m, d in zip(records, mirror, shifts, strict=True)]
         head = self.open + self.image(tile)
         rows = []
         for record in records:
@@ -144,7 +173,7 @@ class Source:
             mine = [rows[i] for i in chosen]
             ids, targets = self.pad(mine, max(len(ids) for ids, _ in mine))
             tiles = np.stack([self.tiles[places[i][0]][places[i][1]] for i in chosen])
-            tiles = augment(rng, tiles, [records[i] for i in chosen], tile)
+            tiles = augment(rng, tiles, mirror[chosen], shifts[chosen], tile)
             out.append(Batch(ids, targets, torch.from_numpy(tiles), len(self.open) + 1, len(self.open) + 1))
         return out
 

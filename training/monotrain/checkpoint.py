@@ -107,13 +107,18 @@ def load(folder: Path) -> MonoInternVL:
     return model.eval()
 
 
+def copy_tokenizer(source: Path, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(source / name, out / name)
+
+
 def write(model: MonoInternVL, tokenizer_dir: Path, out: Path) -> None:
     """Writes a BF16 checkpoint folder; the weights file is replaced in one step."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(json.dumps(config_json(model.cfg), indent=1) + "\n")
     (out / "generation_config.json").write_text('{\n "_from_model_config": true\n}\n')
-    for name in TOKENIZER_FILES:
-        shutil.copyfile(tokenizer_dir / name, out / name)
+    copy_tokenizer(tokenizer_dir, out)
     tensors = {k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in model.state_dict().items()}
     tmp = out / ".model.tmp"
     save_file(tensors, tmp, metadata={"format": "pt"})

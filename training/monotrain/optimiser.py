@@ -62,9 +62,9 @@ class Masters:
 
 
 def learning_rate(step: int, spec: dict) -> float:
-    """Linear warm-up, constant, then a decay to a twentieth over the last `decay` steps."""
+    """Linear warm-up, constant, then a linear decay over the last `decay` steps, to a twentieth or to `floor`."""
     lr, warm, steps, decay = spec["lr"], spec.get("warmup", 100), spec["steps"], spec.get("decay", 0)
     lr *= min(1.0, (step + 1) / warm)
     if decay and step > steps - decay:
-        lr *= max(0.05, (steps - step) / decay)
+        lr *= max(spec.get("floor", 0.05), (steps - step) / decay)
     return lr

@@ -16,8 +16,9 @@ PHRASINGS = tomllib.loads((DATA / "phrasings.toml").read_text())
 NAME, NAME_KIND, KIND = (PHRASINGS[k] for k in ("name", "name_kind", "kind"))
 BACKGROUND, COLOUR, SHAPE = (PHRASINGS[k] for k in ("background", "colour", "shape"))
 IS_IT, DESCRIBE, UNKNOWN = (PHRASINGS[k] for k in ("is_it", "describe", "unknown"))
-HOW_MANY, DIGIT = (PHRASINGS[k] for k in ("how_many", "digit"))
+HOW_MANY, DIGIT, WHERE = (PHRASINGS[k] for k in ("how_many", "digit", "where"))
 FLAG, CAPITAL, CONTINENT = (PHRASINGS[k] for k in ("flag", "capital", "continent"))
+IS_THERE = IS_IT[2:]
 DONT_KNOW = "I don't know that."
 SMALL_TALK = [(sum((PHRASINGS[k] for k in t.get("like", [])), []) + t["questions"], t["answer"]) for t in PHRASINGS["small_talk"]]
 
@@ -53,28 +54,60 @@ def background(bg: str | None) -> str:
     return f" on a {bg} background" if bg and bg[0] not in "aeio" else f" on an {bg} background" if bg else ""
 
 
+def decided(seen: str, yes: bool) -> str:
+    """The answer to a yes/no question. What is seen comes first, so that the last word is a comparison of words, which the
+    language model knows; the bare word, as the first training had it, stayed at chance."""
+    return f"{seen}, so {'yes' if yes else 'no'}"
+
+
 def is_it(rng, right: str, others) -> Turn:
     """A yes/no question, as often wrong as right."""
-    if rng.random() < 0.5:
-        return ask(rng, IS_IT, x=said(right)), "yes"
-    wrong = one(rng, [o for o in others if o != right] or [o for o in THINGS if o != right])
-    return ask(rng, IS_IT, x=said(wrong)), "no"
+    yes = rng.random() < 0.5
+    maybe = right if yes else one(rng, [o for o in others if o != right] or [o for o in THINGS if o != right])
+    return ask(rng, IS_IT, x=said(maybe)), decided(said(right), yes)
+
+
+def guess(rng, right: str, rivals_of, known) -> list[Turn]:
+    """A yes/no question that opens a conversation: after an answer that names the thing, words alone would do, and the
+    picture need not be looked at."""
+    return [is_it(rng, right, rivals_of if rng.random() < 0.6 else known)]
+
+
+def grounded(phrase: str, box) -> str:
+    """A phrase with its box in the official format, given in parts of the sides. Thousandths in tens: finer than a pixel
+    of the tile, and no last digit to be learned that nothing tells."""
+    corners = ", ".join(str(10 * round(100 * v)) for v in box)
+    return f"<ref>{phrase}</ref><box>[[{corners}]]</box>"
+
+
+def where(rng, called: str, phrase: str, box) -> Turn:
+    return ask(rng, WHERE, x=called), grounded(phrase, box)
 
 
 def about_thing(rng, r: dict) -> list[Turn]:
     t = THINGS[r["n"]]
     name = (ask(rng, NAME_KIND, k=t.kind) if t.kind in ASKABLE and rng.random() < 0.15 else ask(rng, NAME), t.said)
+    roll = rng.random()
+    if roll < 0.25:
+        return guess(rng, t.name, rivals(t.name), [o for o in THINGS if THINGS[o].core or not t.core])
+    if roll < 0.32 and "box" in r:
+        return [where(rng, t.name, t.said, r["box"]), name]
     rest = [(ask(rng, KIND), said(t.kind))]
     if r["bg"]:
         rest.append((ask(rng, BACKGROUND), r["bg"]))
-    more = [is_it(rng, t.name, rivals(t.name) if rng.random() < 0.6 else [o for o in THINGS if THINGS[o].core or not t.core])]
-    more += [(ask(rng, DESCRIBE), caption(r)), (one(rng, UNKNOWN), DONT_KNOW)]
-    rest.append(more[rng.choice(3, p=[0.45, 0.3, 0.25])])
+    rest.append((ask(rng, DESCRIBE), caption(r)) if rng.random() < 0.5 else (one(rng, UNKNOWN), DONT_KNOW))
     rng.shuffle(rest)
     if rng.random() < 0.8:
         return [name, *rest]
     rest.insert(1, name)
     return rest
+
+
+def is_there(rng, shown: tuple[str, str], others: list[str]) -> Turn:
+    """Whether one of two things is in the picture; yes as often as no."""
+    yes = rng.random() < 0.5
+    maybe = one(rng, shown if yes else [o for o in others if o not in shown])
+    return ask(rng, IS_THERE, x=said(maybe)), decided(f"{said(shown[0])} and {said(shown[1])}", yes)
 
 
 def about_pair(rng, r: dict) -> list[Turn]:
@@ -89,7 +122,9 @@ def about_pair(rng, r: dict) -> list[Turn]:
         (f"What is {before} {the_b}?", a),
         (one(rng, ("What do you see?", "What is in the picture?", "What are these?")), f"{a} and {b}"),
         (one(rng, ("How many things are there?", "How many things do you see?")), "two"),
+        is_there(rng, (r["a"], r["b"]), [o for o in THINGS if THINGS[o].core]),
     ]
+    turns += [where(rng, n, said(n), box) for n, box in zip((r["a"], r["b"]), r.get("boxes", ()), strict=False)]
     rng.shuffle(turns)
     return [tuple(t) for t in turns[:2]]
 
@@ -100,20 +135,31 @@ def about_count(rng, r: dict) -> list[Turn]:
     if "s" in r:
         turns.append((ask(rng, ["What {c} are they?", "What {c} are the {x}?"], x=what), r["c"]))
         turns.append((one(rng, ("What shapes are they?", "What are they?")), what))
+        several = f"{NUMBERS[r['n']]} {r['c']} {plural(r['s'])}" if r["n"] > 1 else said(r["s"])
+        turns.append((one(rng, ("What is this?", "What do you see?", "What is in the picture?")), several))
     else:
         turns.append((one(rng, ("What is it?", "What are these?", "What do you see?")), THINGS[r["thing"]].said))
-    if rng.random() < 0.25:
+    if rng.random() < 0.3:
         rng.shuffle(turns)
     return [tuple(t) for t in turns]
 
 
 def about_shape(rng, r: dict) -> list[Turn]:
-    turns = [(ask(rng, SHAPE), said(r["s"])), (ask(rng, COLOUR, x=r["s"]), r["c"]), (ask(rng, DESCRIBE), caption(r))]
+    shape = (ask(rng, SHAPE), said(r["s"]))
+    turns = [(ask(rng, COLOUR, x=r["s"]), r["c"]), (ask(rng, DESCRIBE), caption(r))]
     if r["bg"]:
         turns.append((ask(rng, BACKGROUND), r["bg"]))
-    maybe = r["c"] if rng.random() < 0.5 else one(rng, list(COLOURS))
-    turns.append((ask(rng, [f"Is the {r['s']} {{x}}?", "Is it {x}?"], x=maybe), "yes" if maybe == r["c"] else "no"))
+    right = rng.random() < 0.5
+    if rng.random() < 0.5:
+        maybe = r["c"] if right else one(rng, [c for c in COLOURS if c != r["c"]])
+        turns.append((ask(rng, [f"Is the {r['s']} {{x}}?", "Is it {x}?"], x=maybe), decided(r["c"], right)))
+    else:
+        maybe = r["s"] if right else one(rng, [s for s in SHAPES if s != r["s"]])
+        turns.append((ask(rng, IS_IT, x=said(maybe)), decided(said(r["s"]), right)))
+    if "box" in r:
+        turns.append(where(rng, r["s"], said(f"{r['c']} {r['s']}"), r["box"]))
     rng.shuffle(turns)
+    turns.insert(0 if rng.random() < 0.5 else 1, shape)
     return [tuple(t) for t in turns]
 
 
@@ -122,6 +168,9 @@ def about_two(rng, r: dict) -> list[Turn]:
     a, b = said(f"{ca} {sa}"), said(f"{cb} {sb}")
     before, after = ("left of", "right of") if r["rel"] == "left" else ("above", "below")
     first, second = ("on the left", "on the right") if r["rel"] == "left" else ("at the top", "at the bottom")
+    truly, straight = rng.random() < 0.5, rng.random() < 0.5
+    x, y = (sa, sb) if straight else (sb, sa)
+    how = before if truly == straight else after
     turns = [
         (f"What is {before} the {sb}?", a),
         (f"What is {after} the {sa}?", b),
@@ -131,10 +180,12 @@ def about_two(rng, r: dict) -> list[Turn]:
         (ask(rng, COLOUR[2:], x=sb), cb),
         (f"What shape is {ca}?", said(sa)),
         (f"What shape is {cb}?", said(sb)),
-        (f"Is the {sa} {before} the {sb}?", "yes"),
-        (f"Is the {sa} {after} the {sb}?", "no"),
-        (one(rng, ("What do you see?", "What is in the picture?")), f"{a} and {b}"),
+        (f"Is the {x} {how} the {y}?", decided(f"the {sa} is {first}", truly)),
+        is_there(rng, (f"{ca} {sa}", f"{cb} {sb}"), [f"{c} {s}" for c in (ca, cb) for s in SHAPES]),
+        (one(rng, ("What do you see?", "What is in the picture?", "Describe the picture.")), f"{a} and {b}"),
     ]
+    for c, s, box in zip((ca, cb), (sa, sb), r.get("boxes", ()), strict=False):
+        turns.append(where(rng, s if rng.random() < 0.5 else f"{c} {s}", said(f"{c} {s}"), box))
     return [turns[i] for i in rng.permutation(len(turns))[:3]]
 
 

@@ -89,6 +89,8 @@ def main() -> None:
             tiles, records = shard([9, k], data["eval_pictures"], {kind: 1}, sprites, fonts(args.state, True), tile)
             save(out / f"{task}.npy", tiles, records)
         return
+    if data["only_core"]:
+        names &= {t.name for t in things() if t.core}
     sprites = Sprites(args.state, TRAIN_STYLES + flags, names)
     for k in range(args.first, args.first + args.shards):
         path = out / f"shard_{k:03}.npy"

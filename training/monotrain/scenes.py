@@ -76,18 +76,42 @@ def canvas(rng: np.random.Generator, avoid: tuple[str, ...] = (), plain: bool = 
     return Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)), None
 
 
-def paste(rng, image: Image.Image, sprite: Image.Image, cx: float, cy: float, size: float, turn: float = 12) -> None:
-    """Puts a sprite of the given size at a centre, slightly turned, sometimes mirrored by the caller."""
+Box = list[float]
+
+
+def fraction(box, size: tuple[int, int]) -> Box:
+    """A box (left, top, right, bottom) in pixels as rounded parts of the picture's sides, cut to the picture."""
+    return [round(min(max(v / side, 0.0), 1.0), 4) for v, side in zip(box, (*size, *size), strict=True)]
+
+
+def paste(rng, image: Image.Image, sprite: Image.Image, cx: float, cy: float, size: float, turn: float = 12) -> Box:
+    """Puts a sprite of the given size at a centre, slightly turned, sometimes mirrored by the caller; returns its box."""
     size = max(8, int(size))
     s = sprite.resize((size, int(size * rng.uniform(0.9, 1.1))), Image.BICUBIC)
     if turn:
         s = s.rotate(rng.normal(0, turn), Image.BICUBIC, expand=True)
-    image.paste(s, (int(cx - s.width / 2), int(cy - s.height / 2)), s)
+    x, y = int(cx - s.width / 2), int(cy - s.height / 2)
+    image.paste(s, (x, y), s)
+    ink = s.getchannel("A").point(lambda a: 255 if a > 64 else 0).getbbox() or (0, 0, *s.size)
+    return fraction([v + o for v, o in zip(ink, (x, y, x, y), strict=True)], image.size)
 
 
-def draw_shape(image: Image.Image, shape: str, colour, cx: float, cy: float, r: float, turn: float = 0) -> None:
-    """A filled shape of radius r around a centre."""
+def draw_shape(image: Image.Image, shape: str, colour, cx: float, cy: float, r: float, turn: float = 0) -> Box:
+    """A filled shape of radius r around a centre; returns its box."""
     d = ImageDraw.Draw(image)
+    if shape == "circle":
+        box = [cx - r, cy - r, cx + r, cy + r]
+        d.ellipse(box, fill=colour)
+        return fraction(box, image.size)
+    polygons = outline(shape, cx, cy, r, turn)
+    for polygon in polygons:
+        d.polygon(polygon, fill=colour)
+    xs, ys = zip(*(p for polygon in polygons for p in polygon), strict=True)
+    return fraction([min(xs), min(ys), max(xs), max(ys)], image.size)
+
+
+def outline(shape: str, cx: float, cy: float, r: float, turn: float) -> list[list[tuple[float, float]]]:
+    """The polygons that a shape consists of."""
 
     def points(angles, radii):
         return [(cx + q * math.cos(a + turn), cy + q * math.sin(a + turn)) for a, q in zip(angles, radii, strict=True)]
@@ -95,25 +119,26 @@ def draw_shape(image: Image.Image, shape: str, colour, cx: float, cy: float, r: 
     def ring(n, start=-math.pi / 2, radius=r):
         return points([start + 2 * math.pi * k / n for k in range(n)], [radius] * n)
 
-    if shape == "circle":
-        d.ellipse([cx - r, cy - r, cx + r, cy + r], fill=colour)
-    elif shape == "square":
-        d.polygon(ring(4, math.pi / 4, r * 1.15), fill=colour)
-    elif shape == "triangle":
-        d.polygon(ring(3, radius=r * 1.15), fill=colour)
-    elif shape == "hexagon":
-        d.polygon(ring(6), fill=colour)
-    elif shape == "diamond":
-        d.polygon(points([-math.pi / 2, 0, math.pi / 2, math.pi], [r * 1.15, r * 0.75, r * 1.15, r * 0.75]), fill=colour)
-    elif shape == "star":
-        d.polygon(points([-math.pi / 2 + math.pi * k / 5 for k in range(10)], [r * 1.15, r * 0.48] * 5), fill=colour)
-    elif shape == "cross":
-        for ax, ay in ((r, r * 0.33), (r * 0.33, r)):
-            d.polygon([_turn(cx, cy, x, y, turn) for x, y in ((-ax, -ay), (ax, -ay), (ax, ay), (-ax, ay))], fill=colour)
-    elif shape == "heart":
-        t = np.linspace(0, 2 * math.pi, 40)
-        x, y = 16 * np.sin(t) ** 3, -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t))
-        d.polygon([_turn(cx, cy, a * r / 16, b * r / 16, turn) for a, b in zip(x, y, strict=True)], fill=colour)
+    match shape:
+        case "square":
+            return [ring(4, math.pi / 4, r * 1.15)]
+        case "triangle":
+            return [ring(3, radius=r * 1.15)]
+        case "hexagon":
+            return [ring(6)]
+        case "diamond":
+            return [points([-math.pi / 2, 0, math.pi / 2, math.pi], [r * 1.15, r * 0.75, r * 1.15, r * 0.75])]
+        case "star":
+            return [points([-math.pi / 2 + math.pi * k / 5 for k in range(10)], [r * 1.15, r * 0.48] * 5)]
+        case "cross":
+            arms = ((r, r * 0.33), (r * 0.33, r))
+            return [[_turn(cx, cy, x, y, turn) for x, y in ((-p, -q), (p, -q), (p, q), (-p, q))] for p, q in arms]
+        case "heart":
+            t = np.linspace(0, 2 * math.pi, 40)
+            x, y = 16 * np.sin(t) ** 3, -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t))
+            return [[_turn(cx, cy, a * r / 16, b * r / 16, turn) for a, b in zip(x, y, strict=True)]]
+        case _:
+            raise ValueError(f"no such shape: {shape}")
 
 
 def _turn(cx, cy, x, y, a):
@@ -141,8 +166,8 @@ def centred(rng, sprites: Sprites):
     bg = "white" if rng.random() < 0.6 else str(rng.choice(list(COLOURS)))
     image = Image.new("RGB", (128, 128), (255, 255, 255) if bg == "white" else jitter(rng, COLOURS[bg]))
     cx, cy = rng.normal(64, 2, 2)
-    paste(rng, image, sprites.pick(rng, "thing", name, bg), cx, cy, 128 * rng.uniform(0.75, 1.0), 0)
-    return image, {"t": "thing", "n": name, "bg": bg}
+    box = paste(rng, image, sprites.pick(rng, "thing", name, bg), cx, cy, 128 * rng.uniform(0.75, 1.0), 0)
+    return image, {"t": "thing", "n": name, "bg": bg, "box": box}
 
 
 def thing(rng, sprites: Sprites):
@@ -156,8 +181,8 @@ def thing(rng, sprites: Sprites):
     if rng.random() < 0.5:
         sprite = sprite.transpose(Image.FLIP_LEFT_RIGHT)
     cx, cy = (s / 2 + rng.uniform(-k, k) for s, k in zip(image.size, slack, strict=True))
-    paste(rng, image, sprite, cx, cy, size)
-    return image, {"t": "thing", "n": name, "bg": bg}
+    box = paste(rng, image, sprite, cx, cy, size)
+    return image, {"t": "thing", "n": name, "bg": bg, "box": box}
 
 
 def pair(rng, sprites: Sprites):
@@ -165,13 +190,14 @@ def pair(rng, sprites: Sprites):
     a, b = (names[i] for i in rng.choice(len(names), 2, replace=False))
     image, bg = canvas(rng)
     w, h = image.size
-    rel = "left" if rng.random() < 0.5 else "above"
+    rel, boxes = "left" if rng.random() < 0.5 else "above", []
     for k, name in enumerate((a, b)):
         along = (0.27 if k == 0 else 0.73) + rng.uniform(-0.03, 0.03)
         across = 0.5 + rng.uniform(-0.15, 0.15)
         x, y = (along, across) if rel == "left" else (across, along)
-        paste(rng, image, sprites.pick(rng, "thing", name, bg), x * w, y * h, min(w, h) * rng.uniform(0.38, 0.5))
-    return image, {"t": "pair", "a": a, "b": b, "rel": rel, "bg": bg}
+        sprite = sprites.pick(rng, "thing", name, bg)
+        boxes.append(paste(rng, image, sprite, x * w, y * h, min(w, h) * rng.uniform(0.38, 0.5)))
+    return image, {"t": "pair", "a": a, "b": b, "rel": rel, "bg": bg, "boxes": boxes}
 
 
 def count(rng, sprites: Sprites):
@@ -207,15 +233,16 @@ def shapes(rng, sprites: Sprites):
     if not two:
         r = m * rng.uniform(0.18, 0.42)
         cx, cy = rng.uniform(r, w - r), rng.uniform(r, h - r)
-        draw_shape(image, sa, jitter(rng, COLOURS[ca]), cx, cy, r, rng.normal(0, 0.12))
-        return image, {"t": "shape", "s": sa, "c": ca, "bg": bg}
-    rel = "left" if rng.random() < 0.5 else "above"
+        box = draw_shape(image, sa, jitter(rng, COLOURS[ca]), cx, cy, r, rng.normal(0, 0.12))
+        return image, {"t": "shape", "s": sa, "c": ca, "bg": bg, "box": box}
+    rel, boxes = "left" if rng.random() < 0.5 else "above", []
     for k, (s, c) in enumerate(((sa, ca), (sb, cb))):
         along = (0.27 if k == 0 else 0.73) + rng.uniform(-0.04, 0.04)
         across = 0.5 + rng.uniform(-0.2, 0.2)
         x, y = (along, across) if rel == "left" else (across, along)
-        draw_shape(image, s, jitter(rng, COLOURS[c]), x * w, y * h, m * rng.uniform(0.13, 0.21), rng.normal(0, 0.12))
-    return image, {"t": "two", "a": [ca, sa], "b": [cb, sb], "rel": rel, "bg": bg}
+        fill, r = jitter(rng, COLOURS[c]), m * rng.uniform(0.13, 0.21)
+        boxes.append(draw_shape(image, s, fill, x * w, y * h, r, rng.normal(0, 0.12)))
+    return image, {"t": "two", "a": [ca, sa], "b": [cb, sb], "rel": rel, "bg": bg, "boxes": boxes}
 
 
 def digit(rng, fonts: list[Path]):

@@ -23,7 +23,7 @@ from . import checkpoint, tokenizer
 from .answers import answer
 from .batches import IGNORE, Batch, normalise, resize
 from .loader import Loader
-from .metrics import PROBE, TASKS, score
+from .metrics import PROBE, TASKS, measured, score
 from .model import ModelConfig, MonoInternVL
 from .optimiser import Masters, learning_rate
 from .questions import knows
@@ -37,6 +37,12 @@ def build(cfg: dict, tok: tokenizer.Tokenizer) -> MonoInternVL:
     sizes = {k: v for k, v in cfg["model"].items() if k in known}
     torch.manual_seed(cfg["data"]["seed"])
     return MonoInternVL(ModelConfig(**sizes, image_token=tok.image))
+
+
+def quick_type(device: torch.device) -> torch.dtype:
+    """BF16 where the processor multiplies it, else f32: without such instructions BF16 is nine times slower than f32."""
+    bf16 = device.type == "cuda" or torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if bf16 else torch.float32
 
 
 def loss_of(model: MonoInternVL, batch: Batch) -> torch.Tensor:
@@ -57,12 +63,15 @@ class Run:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.threads = Threads(cfg["train"]["threads"])
         folder = self.state / "tokenizer"
+        start = getattr(args, "start", None)
+        if start and not (folder / "tokenizer.model").exists():
+            checkpoint.copy_tokenizer(start, folder)
         if not (folder / "tokenizer.model").exists():
             tokenizer.train(self.state, cfg["model"]["vocab_size"], folder)
         self.tok = tokenizer.Tokenizer(folder)
         gpu = self.device.type == "cuda"
         self.source = Loader(self.state, cfg, cfg["train"].get("workers", (os.cpu_count() or 4) - 2 if gpu else 1))
-        self.model = build(cfg, self.tok).to(self.device, torch.bfloat16)
+        self.model = build(cfg, self.tok).to(self.device, quick_type(self.device))
         self.stage, self.step, self.seconds = 0, 0, 0.0
         self.run_dir = self.state / "runs" / args.name
         self.run_dir.mkdir(parents=True, exist_ok=True)
@@ -72,11 +81,11 @@ class Run:
         signal.signal(signal.SIGTERM, lambda *_: setattr(self, "stop", True))
         self.writer = None
 
-    def enter(self, saved: dict | None = None) -> None:
-        """Sets up the optimiser of the current stage."""
+    def enter(self, saved: dict | None = None, fresh: bool = True) -> None:
+        """Sets up the optimiser of the current stage; visual experts begin from the text's unless they are there already."""
         spec = self.cfg["stage"][self.stage]
         sees = [s["data"] != "text" for s in self.cfg["stage"]]
-        if saved is None and self.stage == sees.index(True):
+        if fresh and saved is None and self.stage == sees.index(True):
             self.model.copy_text_experts()
             folder = self.state / f"train_{self.cfg['model']['tile']}"
             self.model.whiten(normalise(torch.from_numpy(np.load(folder / "shard_000.npy")[:500])))
@@ -103,7 +112,9 @@ class Run:
 
     def log(self, **row) -> None:
         """One line to the log file, its numbers to TensorBoard."""
-        row = {"stage": self.cfg["stage"][self.stage]["name"], "step": self.step, "seconds": round(self.seconds), **row}
+        spec = self.cfg["stage"][self.stage]
+        place = {"stage": spec["name"], "step": self.step, "batch": spec["batch"], "seconds": round(self.seconds)}
+        row = {**place, **row}
         with (self.run_dir / "log.jsonl").open("a") as f:
             f.write(json.dumps(row) + "\n")
         if self.writer is None:
@@ -122,13 +133,14 @@ class Run:
         self.model.eval()
         folder, scores, samples = self.state / f"eval_{self.cfg['model']['tile']}", {}, []
         n = self.cfg["train"]["probe_pictures"]
-        for task in PROBE:
+        for task in measured(PROBE, self.cfg["data"].get("boxes", False)):
             pictures = folder / TASKS[task].pictures
             records = json.loads(pictures.with_suffix(".json").read_text())
-            keep = [i for i, r in enumerate(records) if knows(r, self.cfg["data"]["only_core"])][:n]
+            most = TASKS[task].tokens
+            keep = [i for i, r in enumerate(records) if knows(r, self.cfg["data"]["only_core"])][: n if most < 20 else n // 3]
             tiles = torch.from_numpy(resize(np.load(pictures.with_suffix(".npy"))[keep], self.model.cfg.tile))
             records = [records[i] for i in keep]
-            result = score(task, records, lambda q, keep, t=tiles: answer(self.model, self.tok, q, t[keep]))
+            result = score(task, records, lambda q, keep, t=tiles, n=most: answer(self.model, self.tok, q, t[keep], n))
             scores[task] = float(np.mean([r["right"] for r in result]))
             samples += [f"{task}: {r['question']} -> {r['answer']} ({r['want']})" for r in result[:2]]
         self.model.train()
@@ -145,6 +157,25 @@ class Run:
         saved, own = torch.load(other, weights_only=True), self.model.state_dict()
         saved["model"] = {k: v for k, v in saved["model"].items() if k in own}
         torch.save(saved, self.file)
+
+    def start_from(self, folder: Path, stage: str) -> None:
+        """Begins a stage with the weights of an exported folder, unless this run has begun: f32 masters of its BF16 weights,
+        an optimiser without a past."""
+        if self.file.exists():
+            print(f"{self.file} exists and is resumed; nothing is taken from {folder}", flush=True)
+            return
+        names = [s["name"] for s in self.cfg["stage"]]
+        if stage not in names:
+            raise SystemExit(f"there is no stage {stage}; the configuration has {', '.join(names)}")
+        if (folder / "tokenizer.model").read_bytes() != (self.state / "tokenizer" / "tokenizer.model").read_bytes():
+            raise SystemExit(f"{folder} has another tokenizer than {self.state / 'tokenizer'}")
+        try:
+            self.model.load_state_dict(checkpoint.load(folder).state_dict())
+        except RuntimeError as error:
+            raise SystemExit(f"{folder} does not fit the configuration: {error}") from None
+        self.stage = names.index(stage)
+        self.enter(fresh=False)
+        self.save()
 
     def go(self, minutes: float, at_end: Callable[["Run"], None] | None = None) -> None:
         """Trains on from the saved state; `at_end` is called after each stage."""
@@ -199,11 +230,15 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=ROOT / "config.toml")
     parser.add_argument("--state", type=Path, default=ROOT / ".state")
     parser.add_argument("--name", default="mono-tiny", help="name of the run; its state is resumed")
+    parser.add_argument("--from", type=Path, dest="start", help="begin a new run with the weights of this exported folder")
+    parser.add_argument("--stage", default="S2.2", help="the stage that --from begins with")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop (and save) after so long")
     parser.add_argument("--export", type=Path, help="write the checkpoint folder of the saved state and end")
     parser.add_argument("--probe", action="store_true", help="probe the saved state and end")
     args = parser.parse_args()
     run = Run(args, tomllib.loads(args.config.read_text()))
+    if args.start:
+        run.start_from(args.start, args.stage)
     if args.export or args.probe:
         run.resume()
         if args.probe:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from eval.ablation import ARMS, STEPS, configured
-from monotrain.batches import GROUP, IGNORE, Source, augment, resize
+from eval.ablation import ARMS, STEPS, configured, shared
+from monotrain.batches import GROUP, IGNORE, Source, augment, moved, moves, resize
 from monotrain.model import ModelConfig, MonoInternVL
 from monotrain.optimiser import trainable
 from monotrain.tokenizer import Tokenizer
@@ -64,10 +64,27 @@ def test_augmentation_keeps_the_side_and_moves_the_picture():
     rng = np.random.default_rng(0)
     tiles = np.zeros((2, 64, 64, 3), np.uint8)
     tiles[:, 20:40, 20:40] = 200
-    out = augment(rng, tiles, [{"t": "digit"}, {"t": "thing"}], 48)
+    out = augment(rng, tiles, *moves(rng, [{"t": "digit"}, {"t": "thing"}], 48), 48)
     assert out.shape == (2, 48, 48, 3) and out.dtype == np.uint8
     assert abs(float(resize(tiles, 48).mean()) - float(tiles.mean())) < 2
     assert not np.array_equal(out[0], out[1])
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("shift", [(0, 0), (3, -4), (-4, 2)])
+def test_boxes_move_with_their_picture(mirror, shift):
+    tiles = np.zeros((1, 64, 64, 3), np.uint8)
+    tiles[0, 10:30, 40:56] = 200
+    record = {"t": "thing", "n": "cat", "box": [40 / 64, 10 / 64, 56 / 64, 30 / 64]}
+    out = augment(np.random.default_rng(1), tiles, np.array([mirror]), np.array([shift]), 64)
+    ys, xs = np.nonzero(out[0].max(-1) > 100)
+    drawn = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+    assert np.allclose(np.array(moved(record, mirror, np.array(shift), 64)["box"]) * 64, drawn)
+
+
+def test_a_box_at_the_edge_stays_there():
+    whole = moved({"t": "shape", "box": [0.0, 0.25, 1.0, 0.5]}, False, np.array([2, 4]), 64)["box"]
+    assert whole == [0.0, 0.25 + 2 / 64, 1.0, 0.5 + 2 / 64]
 
 
 def test_arms_differ_in_what_they_say():
@@ -79,6 +96,20 @@ def test_arms_differ_in_what_they_say():
     assert stages["1.0: FFN experts, attention unfrozen in S1.3"][3]["train"] == "visual and attention"
     assert trainable("x.attention.wqkv.weight", "visual and attention")
     assert not trainable("x.feed_forward.w1.weight", "visual and attention")
+
+
+def test_an_arm_begins_where_another_had_got():
+    base = {"model": {}, "stage": [{"name": "S0"}]}
+    first, *others = (configured(base, arm) for arm in ARMS.values())
+    assert dict(zip(list(ARMS)[1:], (shared(first, o) for o in others), strict=True)) == {
+        "experts, full tuning": "S0",
+        "no experts, full tuning": None,
+        "1.5 without S1": "S0",
+        "1.0: FFN experts, attention unfrozen in S1.3": None,
+        "1.5 without S1.3": "S1.2",
+        "1.5 without S1.2": "S1.1",
+        "1.5 without S1.1": "S0",
+    }
 
 
 def test_without_experts_the_image_takes_the_texts_weights():

@@ -39,6 +39,56 @@ def test_pair_questions_tell_the_truth():
             assert truth.get(q, a) == a
 
 
+def test_yes_and_no_are_equally_right_and_need_the_picture():
+    """Neither the words of a question nor an answer before it tell which it is."""
+    rng = np.random.default_rng(3)
+
+    def asked(record):
+        for _ in range(4000):
+            q, a = questions.turns(rng, record, 1)[0]
+            if a.endswith(("so yes", "so no")):
+                yield q, a.rsplit(" ", 1)[1]
+
+    records = [
+        {"t": "thing", "n": "cat", "bg": "white"},
+        {"t": "pair", "a": "cat", "b": "owl", "rel": "left", "bg": None},
+        {"t": "shape", "s": "star", "c": "red", "bg": "blue"},
+        {"t": "two", "a": ["red", "star"], "b": ["blue", "circle"], "rel": "left", "bg": None},
+        {"t": "two", "a": ["red", "circle"], "b": ["blue", "star"], "rel": "left", "bg": None},
+    ]
+    for record in records:
+        answers = [a for _, a in asked(record)]
+        assert len(answers) > 100 and 0.4 < answers.count("yes") / len(answers) < 0.6, record
+    relation = [turn for r in records[3:] for turn in asked(r)]
+    for words in ("star left of", "star right of", "circle left of", "circle right of"):
+        answers = [a for q, a in relation if words in q and q.startswith("Is")]
+        assert 0.3 < answers.count("yes") / len(answers) < 0.7, words
+
+
+def test_boxes_are_in_the_official_format_and_where_the_thing_is():
+    assert questions.grounded("a cat", [0.1, 0.25, 0.506, 1.0]) == "<ref>a cat</ref><box>[[100, 250, 510, 1000]]</box>"
+    image = Image.new("RGB", (100, 80))
+    for shape in SHAPES:
+        image.paste((0, 0, 0), (0, 0, 100, 80))
+        box = scenes.draw_shape(image, shape, (255, 0, 0), 30, 40, 20, 0.1)
+        ys, xs = np.nonzero(np.asarray(image)[..., 0])
+        drawn = [xs.min() / 100, ys.min() / 80, (xs.max() + 1) / 100, (ys.max() + 1) / 80]
+        assert np.allclose(box, drawn, atol=0.03), shape
+
+
+def test_yes_and_no_are_marked_by_the_last_of_them():
+    assert metrics.decides("It is a cat, so no.", "no") and metrics.decides("yes", "yes")
+    assert not metrics.decides("It is a cat, so yes.", "no") and not metrics.decides("a cat", "no")
+
+
+def test_boxes_are_marked_by_overlap():
+    a = questions.grounded("a cat", [0.0, 0.0, 0.5, 0.5])
+    assert metrics.overlaps(a, a)
+    assert metrics.overlaps("a cat[[0, 0, 500, 400]]", a)
+    assert not metrics.overlaps("a cat[[0, 0, 500, 200]]", a)
+    assert not metrics.overlaps("a cat", a)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_shapes_are_drawn_where_they_belong(shape):
     image = Image.new("RGB", (100, 100))
@@ -72,4 +122,4 @@ def test_marks():
     low, high = metrics.interval(50, 100)
     assert 0.39 < low < 0.41 and 0.59 < high < 0.61
     rows = [{"want": "a"}, {"want": "a"}, {"want": "b"}, {"want": "a"}]
-    assert metrics.baselines(rows) == (0.5, 0.75)
+    assert metrics.baselines("count", rows) == (0.5, 0.75)

@@ -62,3 +62,19 @@ def test_a_run_begins_where_another_ended(state, config):
     assert (run.stage, run.step) == (0, 3)
     saved = torch.load(first.run_dir / "state_S0.pt", weights_only=True)["model"]
     assert torch.equal(run.model.state_dict()["language_model.output.weight"], saved["language_model.output.weight"])
+
+
+def test_a_run_begins_with_an_exported_folder(state, config, tmp_path):
+    first = trained(state, config, "whole", 60)
+    first.export(tmp_path / "out")
+    run = Run(argparse.Namespace(state=state, name="continued"), config)
+    run.start_from(tmp_path / "out", "S1.2")
+    exported = first.model.state_dict()
+    for again in (run, Run(argparse.Namespace(state=state, name="continued"), config)):
+        again.resume()
+        assert (again.stage, again.step) == (1, 0)
+        # The visual experts are the exported ones, not fresh copies of the text's.
+        for name, value in again.model.state_dict().items():
+            assert torch.equal(value.bfloat16(), exported[name].bfloat16()), name
+    with pytest.raises(SystemExit, match="there is no stage"):
+        Run(argparse.Namespace(state=state, name="other stage"), config).start_from(tmp_path / "out", "S9")

@@ -6,5 +6,4 @@ declare module 'monolens-wasm' {
   /** Fetches and compiles the wasm file beside the module. */
   export default function init(): Promise<unknown>;
   export const load: import('./engine/contract').WasmModule['load'];
-  export const selfTest: import('./engine/contract').WasmModule['selfTest'];
 }

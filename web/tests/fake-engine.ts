@@ -151,6 +151,10 @@ export class FakeEngine implements WasmEngine {
     return { layers: LAYERS, images };
   }
 
+  async selfTest(): Promise<SelfTest> {
+    return { ok: true, device: 'Fake adapter', cases: [{ name: 'one', expected: [1, 2], got: [1, 2] }] };
+  }
+
   async recover(onProgress: OnProgress): Promise<void> {
     onProgress({ stage: 'weights', done: 1, total: 2, name: 'x' });
     await new Promise((resolve) => setTimeout(resolve, PAUSE));
@@ -183,8 +187,4 @@ export async function load(files: ModelFiles, _options: LoadOptions, onProgress:
   }
   onProgress({ stage: 'programs', done: 0, total: 2, name: 'matmul' });
   return new FakeEngine();
-}
-
-export async function selfTest(): Promise<SelfTest> {
-  return { ok: true, device: 'Fake adapter', cases: [{ name: 'one', expected: [1, 2], got: [1, 2] }] };
 }

@@ -4,7 +4,7 @@ import type { ChatEvent, DeviceEvent, PageMethods, WireMessage, WorkerMethods } 
 import { Peer, type Port } from '../src/engine/peer';
 import { Service } from '../src/engine/service';
 import { MonolensError } from '../src/lib/errors';
-import { type FakeEngine, load, selfTest } from './fake-engine';
+import { type FakeEngine, load } from './fake-engine';
 
 const OPTIONS = { backend: 'auto' } as const;
 
@@ -27,7 +27,6 @@ beforeEach(() => {
       engine = loaded as FakeEngine;
       return loaded;
     },
-    selfTest,
   };
   const service = new Service(Promise.resolve(module));
   service.connect(new Peer<PageMethods>(port2 as Port, service.handlers));

@@ -36,6 +36,8 @@ enum Task {
     WebAssets,
     /// Build the browser demo, serve it on this machine and open it
     Web(web::PageOptions),
+    /// Build benches/blocks as a WebAssembly module, for benches/peers
+    Blocks(web::ModuleOptions),
     /// Build the page and test it, the library and the engine in Chromium
     BrowserTests(browser::Options),
 }
@@ -49,6 +51,12 @@ fn main() -> Result<()> {
         Task::Wasm(options) => web::build_module(&options),
         Task::WebAssets => web::prepare_assets(),
         Task::Web(options) => web::run_page(&options),
+        Task::Blocks(options) => web::package(
+            "monolens-blocks",
+            "monolens_blocks",
+            &root().join("target/browser-blocks"),
+            &options,
+        ),
         Task::BrowserTests(options) => browser::run_all(&options),
     }
 }

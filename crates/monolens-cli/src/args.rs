@@ -36,7 +36,7 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     /// Compares every stage with golden data of the reference implementation
     Verify(verify::VerifyArgs),
-    /// Measures prompts, answers and time to the first token; `bench quality`, `bench mmoe`
+    /// Measures prompts, answers and time to the first token; `bench ops`, `bench quality`, `bench mmoe`
     Bench(bench::BenchArgs),
     /// Writes a checkpoint with weights in 8 or 4 bits
     Convert(convert::ConvertArgs),

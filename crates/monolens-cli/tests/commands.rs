@@ -247,5 +247,24 @@ fn speed_and_quality_are_measured() {
 fn the_routed_network_is_held_against_both_experts() {
     let args = ["bench", "mmoe", "--tokens", "64", "--visual", "0,50", "--repeat", "1", "--format", "csv"];
     let rows = predicate::str::contains("64,50 %,interleaved,").and(predicate::str::contains("64,0 %,runs,"));
-    monolens(&args).args(["--backend", "cpu"]).assert().success().stdout(rows);
+    let folder = tempfile::tempdir().unwrap();
+    let plot = folder.path().join("ratios.svg");
+    let args = monolens(&args).args(["--backend", "cpu", "--plot"]).arg(&plot).assert().success();
+    args.stdout(rows).stderr(predicate::str::contains("than computing both"));
+    assert!(std::fs::read_to_string(plot).unwrap().contains("64 tokens, interleaved"));
+}
+
+#[test]
+fn operators_are_measured_at_the_models_sizes() {
+    let args = ["bench", "ops", "--pp", "40", "--repeat", "1", "--format", "json", "--backend", "cpu"];
+    let rows = json(&mut monolens(&args));
+    let find = |phase: &str, op: &str| {
+        let mut rows = rows.as_array().unwrap().iter();
+        let found = rows.find(|r| r["phase"].as_str().unwrap().starts_with(phase) && r["operator"] == op);
+        found.unwrap_or_else(|| panic!("no {op} in {phase}: {rows:?}")).clone()
+    };
+    assert_eq!(find("a token after 40", "gate_up")["calls"], 6);
+    assert_eq!(find("reading 40", "gate_up")["widths"], "256 to 512");
+    assert!(find("reading 40", "attention")["GFLOP/s"].as_f64().unwrap() > 0.0);
+    assert_eq!(find("image of 1 tiles", "patch_embed")["calls"], 1);
 }

@@ -11,7 +11,7 @@ use monolens_graph::backend::{
     BackendKind, DeviceInfo, HostTensor, Job, LocalFuture, MemoryUse, Outputs, ProgramId,
 };
 use monolens_graph::plan::{Capabilities, Fusions, Plan};
-use monolens_graph::{Axes, Backend, BackendError, DType, WeightFormat, WeightSpec};
+use monolens_graph::{Axes, Backend, BackendError, DType, OpTime, WeightFormat, WeightSpec};
 use std::future::ready;
 
 /// Runs plans on the CPU.
@@ -27,6 +27,8 @@ pub struct CpuBackend {
     states: States,
     programs: Vec<Program>,
     work: Work,
+    /// What was measured, if it is to be.
+    profile: Option<Vec<OpTime>>,
 }
 
 impl CpuBackend {
@@ -46,12 +48,13 @@ impl CpuBackend {
         let pool = Pool::new(options.threads)
             .map_err(|reason| BackendError::Unavailable { what: "the CPU backend".into(), reason })?;
         let arithmetic = match isa.0 {
-            Level::Avx512Bf16 => options.arithmetic,
+            Level::Avx2 | Level::Avx512Bf16 => options.arithmetic,
             _ => Arithmetic::Exact,
         };
         let threads = pool.threads();
         let numbers = match arithmetic {
             Arithmetic::Exact => "f32 activations",
+            Arithmetic::Fast if isa.0 == Level::Avx2 => "16-bit activations where weights are integers",
             Arithmetic::Fast => "bf16 activations where weights are bf16",
         };
         Ok(Self {
@@ -75,6 +78,7 @@ impl CpuBackend {
             states: States::default(),
             programs: Vec::new(),
             work: Work::default(),
+            profile: None,
         })
     }
 
@@ -92,7 +96,8 @@ impl CpuBackend {
         };
         let product = Product { pool: &self.pool, isa: self.isa, arithmetic: self.arithmetic };
         let (weights, states, work) = (&self.weights, &mut self.states, &mut self.work);
-        self.pool.enter(|| program.run(job, weights, states, work, product))
+        let profile = self.profile.as_mut();
+        self.pool.enter(|| program.run(job, weights, states, work, product, profile))
     }
 }
 
@@ -184,6 +189,11 @@ impl Backend for CpuBackend {
     fn dispatches(&self, program: ProgramId, _axes: &Axes) -> Vec<&'static str> {
         let nodes = self.programs.get(program.0).map_or(&[][..], |p| &p.plan.graph.nodes);
         nodes.iter().map(|n| n.op.name()).collect()
+    }
+
+    fn profile(&mut self, on: bool) -> Option<Vec<OpTime>> {
+        let measured = std::mem::replace(&mut self.profile, on.then(Vec::new));
+        Some(measured.unwrap_or_default())
     }
 
     fn memory(&self) -> MemoryUse {

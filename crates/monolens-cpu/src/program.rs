@@ -7,15 +7,32 @@ use crate::state::States;
 use crate::weight::Weight;
 use monolens_graph::backend::{HostTensor, Job, Outputs};
 use monolens_graph::plan::Plan;
-use monolens_graph::{Axes, BackendError, DType, Source, Value, ValueId, check};
+use monolens_graph::{
+    Axes, BackendError, Cost, DType, Lookback, OpTime, Source, Value, ValueId, batch, check,
+};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use web_time::Instant;
 
 /// Loaded weights, by name and by place.
 #[derive(Debug, Default)]
 pub(crate) struct Weights {
     pub(crate) list: Vec<Weight>,
     pub(crate) names: BTreeMap<String, usize>,
+}
+
+impl Weights {
+    /// Bytes of a weight.
+    fn bytes(&self, name: &str) -> f64 {
+        self.names.get(name).map_or(0.0, |&at| self.list[at].bytes() as f64)
+    }
+}
+
+/// How far the rows of a job look back, if it has rows.
+fn lookback(job: &Job<'_>) -> Lookback {
+    let rows = job.inputs.get(batch::ROWS).copied().unwrap_or_default();
+    let words: Cow<'_, [u32]> = cast(rows);
+    bytemuck::try_cast_slice(&words).map_or_else(|_| Lookback::default(), Lookback::of)
 }
 
 /// A plan with its memory.
@@ -154,6 +171,7 @@ impl Program {
         states: &mut States,
         work: &mut Work,
         product: Product<'_>,
+        mut profile: Option<&mut Vec<OpTime>>,
     ) -> Result<Outputs, BackendError> {
         let axes = job.axes;
         let weight_of = Self::find_weights(&self.plan, weights)?;
@@ -174,7 +192,12 @@ impl Program {
             weights: &weights.list,
             weight_of: &weight_of,
         };
+        let lookback = match profile {
+            Some(_) => lookback(job),
+            None => Lookback::default(),
+        };
         for node in &graph.nodes {
+            let begun = profile.is_some().then(Instant::now);
             let place = node.output.and_then(|id| slot_of[id.0]);
             let mut buffer = place.map(|slot| std::mem::take(&mut slots[slot.0])).unwrap_or_default();
             let len = node.output.map_or(0, |id| graph.value(id).shape.elements(&axes));
@@ -195,6 +218,11 @@ impl Program {
                 slots[slot.0] = buffer;
             }
             result?;
+            if let (Some(profile), Some(begun)) = (&mut profile, begun) {
+                let seconds = begun.elapsed().as_secs_f64();
+                let cost = Cost::of(graph, node, &axes, lookback, &|spec| weights.bytes(&spec.name));
+                profile.push(OpTime::new(graph, node, cost, seconds));
+            }
         }
 
         let mut outputs = Outputs::new();

@@ -93,6 +93,9 @@ pub struct Opened {
     pub reason: String,
     /// Destroys the device, as a driver reset would; none where nothing can be lost.
     pub destroy: Option<Box<dyn Fn()>>,
+    /// Makes further backends on the same device, with the kernels that are compiled already; none where there is nothing
+    /// to share.
+    pub sibling: Option<Box<dyn Fn() -> Box<dyn Backend>>>,
 }
 
 impl fmt::Debug for Opened {
@@ -145,7 +148,7 @@ fn open_cuda(choice: &BackendChoice) -> Result<Opened, BackendError> {
     let options = CudaOptions { device: choice.device.clone(), arithmetic, ..CudaOptions::default() };
     let backend = CudaBackend::open(&options)?;
     let reason = format!("{} is an NVIDIA GPU that CUDA can use.", backend.device().name);
-    Ok(Opened { backend: Box::new(backend), reason, destroy: None })
+    Ok(Opened { backend: Box::new(backend), reason, destroy: None, sibling: None })
 }
 
 #[cfg(feature = "cuda")]
@@ -171,7 +174,7 @@ fn open_cpu(choice: &BackendChoice, reason: String) -> Result<Opened, BackendErr
         CpuArithmetic::Exact => Arithmetic::Exact,
     };
     let backend = CpuBackend::new(CpuOptions { threads: choice.threads, arithmetic })?;
-    Ok(Opened { backend: Box::new(backend), reason, destroy: None })
+    Ok(Opened { backend: Box::new(backend), reason, destroy: None, sibling: None })
 }
 
 #[cfg(not(feature = "cpu"))]
@@ -198,8 +201,13 @@ async fn open_wgpu(choice: &BackendChoice) -> Result<Opened, BackendError> {
         Some(asked) => format!("{} is {what} and fits \"{asked}\", which was asked for.", device.name),
         None => format!("{} is {what}, the best one here.", device.name),
     };
-    let destroy = backend.destroyer();
-    Ok(Opened { backend: Box::new(backend), reason, destroy: Some(Box::new(destroy)) })
+    let (destroy, sibling) = (backend.destroyer(), backend.sibling());
+    Ok(Opened {
+        backend: Box::new(backend),
+        reason,
+        destroy: Some(Box::new(destroy)),
+        sibling: Some(Box::new(move || Box::new(sibling()))),
+    })
 }
 
 #[cfg(not(feature = "wgpu"))]

@@ -2,6 +2,7 @@
 
 use crate::Engine;
 use crate::runner::kv_bytes_per_token;
+use monolens_graph::OpTime;
 use monolens_graph::backend::{DeviceInfo, MemoryUse};
 use monolens_graph::batch::PAGE_SIZE;
 
@@ -69,6 +70,12 @@ impl Engine {
     /// Forgets the beginnings of earlier prompts, for measurements.
     pub fn clear_prefix_cache(&mut self) {
         self.scheduler.forget_prefixes();
+    }
+
+    /// Begins or ends measuring every operator by itself in the steps that follow, which makes them slower. Gives what was
+    /// measured since it began, or none where the backend cannot.
+    pub fn profile(&mut self, on: bool) -> Option<Vec<OpTime>> {
+        self.runner.backend_mut().profile(on)
     }
 
     /// The kernel launches of each phase, by operator name and in order: one decoded token, a full chunk of text, a full

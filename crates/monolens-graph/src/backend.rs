@@ -5,7 +5,7 @@
 
 pub use crate::backend_error::BackendError;
 use crate::plan::{Capabilities, Plan};
-use crate::{Axes, DType, WeightFormat, WeightSpec};
+use crate::{Axes, DType, OpTime, WeightFormat, WeightSpec};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -207,4 +207,10 @@ pub trait Backend {
 
     /// Memory in use.
     fn memory(&self) -> MemoryUse;
+
+    /// Begins or ends measuring every operator by itself in the runs that follow, which makes them slower. Gives what was
+    /// measured since it began, or none where the backend cannot.
+    fn profile(&mut self, _on: bool) -> Option<Vec<OpTime>> {
+        None
+    }
 }

@@ -37,6 +37,7 @@ pub mod backend;
 mod backend_error;
 pub mod batch;
 pub mod check;
+mod cost;
 mod dtype;
 mod error;
 mod format;
@@ -48,6 +49,7 @@ mod print;
 mod shape;
 
 pub use backend::{Backend, BackendError};
+pub use cost::{Cost, Lookback, OpTime};
 pub use dtype::DType;
 pub use error::GraphError;
 pub use format::{Bits, GROUP_UNIT, Grouped, WeightFormat};

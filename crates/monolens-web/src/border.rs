@@ -15,6 +15,7 @@ pub(crate) struct LoadOptions {
     pub allow_software: bool,
     pub tier: Option<String>,
     pub context: Option<usize>,
+    pub weights: Option<String>,
 }
 
 /// `LoadProgress`.

@@ -2,15 +2,16 @@
 
 use crate::border::{self, ChatMessage, EngineStats, ImageInfo, Memory, ModelInfo, Segment, Submitted};
 use crate::failure::Failure;
-use crate::files::FileReader;
+use crate::files::{FileReader, Files, ModelFiles};
 use crate::load::{self, Listener, Loaded, OnProgress, OpenDevice};
-use crate::panics;
 use crate::turns::Turns;
+use crate::{panics, selftest};
 use js_sys::{Array, Float32Array, Object, Promise, Reflect};
 use monolens_engine::{
     BackendChoice, Chat, Engine, Image, Images, Message, Prompt, PromptShape, Role, SegmentKind, Settings,
     TileOptions,
 };
+use monolens_graph::Backend;
 use monolens_models::Model;
 use monolens_models::image::DecodeOptions;
 use std::cell::{Cell, RefCell};
@@ -35,6 +36,7 @@ struct Inner {
     info: RefCell<ModelInfo>,
     stats: Cell<EngineStats>,
     destroy: RefCell<Option<Box<dyn Fn()>>>,
+    sibling: RefCell<Option<Box<dyn Fn() -> Box<dyn Backend>>>>,
     images: RefCell<BTreeMap<u32, Image>>,
     next_image: Cell<u32>,
 }
@@ -52,6 +54,7 @@ impl WasmEngine {
             choice,
             info,
             destroy: RefCell::new(device.destroy),
+            sibling: RefCell::new(device.sibling),
             images: RefCell::default(),
             next_image: Cell::new(1),
         }))
@@ -132,6 +135,13 @@ impl WasmEngine {
             let messages = border::from_js("messages", messages)?;
             inner.attention(messages, answer_ids, from, to).await
         })
+    }
+
+    /// Runs a small model whose answer is known on this very device.
+    #[wasm_bindgen(js_name = selfTest, unchecked_return_type = "Promise<SelfTest>")]
+    pub fn self_test(&self, files: ModelFiles) -> Promise {
+        let inner = self.0.clone();
+        panics::promise(async move { inner.self_test(Files(Rc::new(files))).await })
     }
 
     /// Opens the device anew after it was lost.
@@ -262,6 +272,16 @@ impl Inner {
         Ok(all.into())
     }
 
+    async fn self_test(&self, files: Files) -> Result<JsValue, Failure> {
+        let sibling = self.sibling.borrow().as_ref().map(|make| make());
+        let backend = match sibling {
+            Some(backend) => backend,
+            None => load::open(&self.choice).await?.0.backend,
+        };
+        let device = self.info.borrow().device.name.clone();
+        border::to_js(&selftest::run(files, backend, device).await?)
+    }
+
     async fn recover(&self, listener: Listener) -> Result<JsValue, Failure> {
         let mut engine = self.turns.engine().await;
         let (opened, device) = load::open(&self.choice).await?;
@@ -271,6 +291,7 @@ impl Inner {
         self.info.replace(model_info(&engine, &device));
         self.stats.set(stats(&engine));
         self.destroy.replace(device.destroy);
+        self.sibling.replace(device.sibling);
         Ok(JsValue::UNDEFINED)
     }
 }

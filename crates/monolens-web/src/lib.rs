@@ -22,7 +22,6 @@ mod turns;
 
 pub use engine::WasmEngine;
 pub use load::load;
-pub use selftest::self_test;
 
 use wasm_bindgen::prelude::*;
 

@@ -7,6 +7,7 @@ use crate::files::{FileReader, Files, ModelFiles};
 use crate::{adapter, model, panics};
 use js_sys::{Function, Promise};
 use monolens_engine::{BackendChoice, Engine, EngineOptions, Opened, Stage, open_backend};
+use monolens_graph::Backend;
 use monolens_graph::backend::DeviceInfo;
 use monolens_models::Model;
 use std::ops::ControlFlow;
@@ -86,6 +87,7 @@ pub(crate) struct OpenDevice {
     pub name: String,
     pub reason: String,
     pub destroy: Option<Box<dyn Fn()>>,
+    pub sibling: Option<Box<dyn Fn() -> Box<dyn Backend>>>,
 }
 
 impl Loaded {
@@ -96,6 +98,8 @@ impl Loaded {
         listener: &Listener,
     ) -> Result<Self, Failure> {
         let backend = options.backend.parse().map_err(|error| Failure::bad_request("options", error))?;
+        let weights = options.weights.map(|weights| weights.parse()).transpose();
+        let weights = weights.map_err(|error: String| Failure::bad_request("weights", error))?;
         let choice = BackendChoice {
             backend,
             tier: options.tier,
@@ -105,14 +109,23 @@ impl Loaded {
         let (model, layout) = model::open(&files, &mut listener.on_file()).await?;
         let (opened, device) = open(&choice).await?;
         let reader = Rc::new(FileReader::new(files, layout));
-        let engine_options = EngineOptions { context: options.context, ..engine_options };
-        let mut on_engine = listener.on_engine();
-        let engine =
-            Engine::load_from(model.clone(), reader.clone(), opened.backend, engine_options, &mut on_engine)
-                .await;
-        let engine = engine.map_err(|error| reader.explain(error))?;
+        let engine_options = EngineOptions { context: options.context, weights, ..engine_options };
+        let engine = engine(&model, &reader, opened.backend, engine_options, listener).await?;
         Ok(Self { engine, model, reader, choice, device })
     }
+}
+
+/// An engine of these files on a device that is open.
+pub(crate) async fn engine(
+    model: &Arc<Model>,
+    reader: &Rc<FileReader>,
+    backend: Box<dyn Backend>,
+    options: EngineOptions,
+    listener: &Listener,
+) -> Result<Engine, Failure> {
+    let mut on_engine = listener.on_engine();
+    let engine = Engine::load_from(model.clone(), reader.clone(), backend, options, &mut on_engine).await;
+    engine.map_err(|error| reader.explain(error))
 }
 
 /// Opens the device of a choice.
@@ -123,6 +136,7 @@ pub(crate) async fn open(choice: &BackendChoice) -> Result<(Opened, OpenDevice),
     if opened.destroy.is_some() && name.is_empty() {
         name = adapter::name().await.unwrap_or_else(|| "WebGPU adapter".into());
     }
-    let device = OpenDevice { name, reason: opened.reason.clone(), destroy: opened.destroy.take() };
+    let (destroy, sibling) = (opened.destroy.take(), opened.sibling.take());
+    let device = OpenDevice { name, reason: opened.reason.clone(), destroy, sibling };
     Ok((opened, device))
 }

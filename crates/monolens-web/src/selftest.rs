@@ -2,16 +2,14 @@
 
 use crate::border::{self, SelfTest, SelfTestCase};
 use crate::failure::Failure;
-use crate::files::{Files, ModelFiles};
-use crate::load::{Listener, Loaded, Options};
-use crate::panics;
-use js_sys::Promise;
+use crate::files::{FileReader, Files};
+use crate::load::{self, Listener};
+use crate::{event_loop, model};
 use monolens_engine::{EngineOptions, Event, Images, Prompt, Settings, TileOptions};
-use monolens_graph::DType;
+use monolens_graph::{Backend, DType};
 use monolens_models::image::DecodeOptions;
 use serde::Deserialize;
 use std::rc::Rc;
-use wasm_bindgen::prelude::*;
 
 /// Longest description and longest image, in bytes.
 const MOST: u64 = 4 << 20;
@@ -39,25 +37,21 @@ struct CaseImage {
     max_tiles: usize,
 }
 
-/// Runs the small model: see `WasmModule.selfTest` in `contract.ts`.
-#[wasm_bindgen(js_name = selfTest, unchecked_return_type = "Promise<SelfTest>")]
-pub fn self_test(files: ModelFiles, options: Options) -> Promise {
-    panics::promise(async move {
-        let options = border::from_js("options", options.into())?;
-        border::to_js(&run(Files(Rc::new(files)), options).await?)
-    })
-}
-
-async fn run(files: Files, options: border::LoadOptions) -> Result<SelfTest, Failure> {
+/// Runs the small model on a device: see `WasmEngine.selfTest` in `contract.ts`.
+pub(crate) async fn run(
+    files: Files,
+    backend: Box<dyn Backend>,
+    device: String,
+) -> Result<SelfTest, Failure> {
     let json = needed(&files, "selftest.json").await?;
     let json = String::from_utf8_lossy(&json).into_owned();
     let value = js_sys::JSON::parse(&json).map_err(|error| Failure::of_files("selftest.json", &error))?;
     let description: Description = border::from_js("selftest.json", value)?;
-    let listener = Listener::nobody();
     // The official code's keys and values are f32.
     let engine_options = EngineOptions { kv_dtype: Some(DType::F32), chunk: 64, ..EngineOptions::default() };
-    let Loaded { mut engine, model, device, .. } =
-        Loaded::new(files.clone(), options, engine_options, &listener).await?;
+    let (model, layout) = model::open(&files, &mut |_, _, _| Ok(())).await?;
+    let reader = Rc::new(FileReader::new(files.clone(), layout));
+    let mut engine = load::engine(&model, &reader, backend, engine_options, &Listener::nobody()).await?;
     let mut cases = Vec::with_capacity(description.cases.len());
     for case in description.cases {
         let mut images = Vec::new();
@@ -71,6 +65,8 @@ async fn run(files: Files, options: border::LoadOptions) -> Result<SelfTest, Fai
         let id = engine.submit(prompt, settings)?;
         let mut got = Vec::with_capacity(case.generated.len());
         while let Some(event) = engine.next_event(id).await? {
+            // Somebody may be asking the loaded model meanwhile.
+            event_loop::turn().await;
             if let Event::Token { id, .. } = event {
                 got.push(id);
             }
@@ -78,7 +74,7 @@ async fn run(files: Files, options: border::LoadOptions) -> Result<SelfTest, Fai
         cases.push(SelfTestCase { name: case.name, expected: case.generated, got });
     }
     let ok = !cases.is_empty() && cases.iter().all(|case| case.expected == case.got);
-    Ok(SelfTest { ok, device: device.name, cases })
+    Ok(SelfTest { ok, device, cases })
 }
 
 async fn needed(files: &Files, name: &str) -> Result<Vec<u8>, Failure> {

@@ -2,7 +2,7 @@
 
 use crate::gpu::Gpu;
 use crate::pace::Pace;
-use crate::pipelines::Pipelines;
+use crate::pipelines::SharedPipelines;
 use crate::program::{Pool, Program, Resources};
 use crate::states::States;
 use crate::upload::Upload;
@@ -12,7 +12,7 @@ use monolens_graph::backend::{
     BackendKind, DeviceInfo, HostTensor, Job, LocalFuture, MemoryUse, Outputs, ProgramId,
 };
 use monolens_graph::plan::{Capabilities, Fusions, Plan};
-use monolens_graph::{Axes, Backend, BackendError, DType, WeightFormat, WeightSpec};
+use monolens_graph::{Axes, Backend, BackendError, DType, OpTime, WeightFormat, WeightSpec};
 
 /// Options of [`WgpuBackend::open`].
 #[derive(Clone, Debug, Default)]
@@ -27,13 +27,19 @@ pub struct WgpuOptions {
     pub max_binding: Option<u64>,
 }
 
-/// Runs plans on a GPU through wgpu.
-pub struct WgpuBackend {
+/// An open device and what its backends share.
+#[derive(Clone)]
+struct Opened {
     info: DeviceInfo,
     capabilities: Capabilities,
     tier: Tier,
     gpu: Gpu,
-    pipelines: Pipelines,
+    pipelines: SharedPipelines,
+}
+
+/// Runs plans on a GPU through wgpu.
+pub struct WgpuBackend {
+    device: Opened,
     weights: Weights,
     upload: Option<Upload>,
     states: States,
@@ -42,6 +48,8 @@ pub struct WgpuBackend {
     programs: Vec<Program>,
     /// Grows when a state or the vectors get another buffer.
     generation: u64,
+    /// What was measured, if it is to be.
+    profile: Option<Vec<OpTime>>,
 }
 
 impl WgpuBackend {
@@ -84,12 +92,12 @@ impl WgpuBackend {
             max_binding: options.max_binding.map_or(largest, |b| b.min(largest)),
             kv_dtype: DType::BF16,
         };
-        Ok(Self {
-            info: device,
-            capabilities,
-            tier,
-            pipelines: Pipelines::new(&gpu),
-            gpu,
+        Ok(Self::on(Opened { info: device, capabilities, tier, pipelines: SharedPipelines::new(&gpu), gpu }))
+    }
+
+    fn on(device: Opened) -> Self {
+        Self {
+            device,
             weights: Weights::default(),
             upload: None,
             states: States::default(),
@@ -97,22 +105,30 @@ impl WgpuBackend {
             pace: Pace::default(),
             programs: Vec::new(),
             generation: 0,
-        })
+            profile: None,
+        }
+    }
+
+    /// What makes further backends on the same device: with weights and states of their own, but with the kernels that
+    /// are compiled already.
+    pub fn sibling(&self) -> impl Fn() -> Self + 'static {
+        let device = self.device.clone();
+        move || Self::on(device.clone())
     }
 
     /// The tier in use.
     pub fn tier(&self) -> Tier {
-        self.tier
+        self.device.tier
     }
 
     /// How many kernels were compiled so far.
     pub fn pipelines(&self) -> usize {
-        self.pipelines.len()
+        self.device.pipelines.borrow().len()
     }
 
     /// What destroys the device, as a driver reset would, even while the backend is busy: for tests of what happens then.
     pub fn destroyer(&self) -> impl Fn() + 'static {
-        let device = self.gpu.device.clone();
+        let device = self.device.gpu.device.clone();
         move || {
             device.destroy();
             // A failure shows as a lost device.
@@ -126,15 +142,15 @@ impl WgpuBackend {
     }
 
     async fn prepare_now(&mut self, plan: Plan) -> Result<ProgramId, BackendError> {
-        self.gpu.poll();
-        self.gpu.check("a program", 0)?;
-        if self.weights.upload_vectors(&self.gpu)? {
+        self.device.gpu.poll();
+        self.device.gpu.check("a program", 0)?;
+        if self.weights.upload_vectors(&self.device.gpu)? {
             self.generation += 1;
         }
-        let mut program = Program::new(&self.gpu, plan, &self.weights, &self.states, &mut self.pool)?;
-        program.compile(&self.gpu, &mut self.pipelines).await?;
+        let mut program = Program::new(&self.device.gpu, plan, &self.weights, &self.states, &mut self.pool)?;
+        program.compile(&self.device.gpu, &self.device.pipelines).await?;
         // Memory that was not there is told only now.
-        self.gpu.settle("activations").await?;
+        self.device.gpu.settle("activations").await?;
         self.programs.push(program);
         Ok(ProgramId(self.programs.len() - 1))
     }
@@ -143,17 +159,18 @@ impl WgpuBackend {
         let number = self.programs.len();
         let missing = BackendError::no_program(BackendKind::Wgpu, program, number);
         let program = self.programs.get_mut(program.0).ok_or(missing)?;
-        if self.weights.upload_vectors(&self.gpu)? {
+        if self.weights.upload_vectors(&self.device.gpu)? {
             self.generation += 1;
         }
         let mut with = Resources {
-            gpu: &self.gpu,
-            pipelines: &mut self.pipelines,
+            gpu: &self.device.gpu,
+            pipelines: &self.device.pipelines,
             weights: &self.weights,
             states: &self.states,
             pool: &self.pool,
             pace: &mut self.pace,
             generation: self.generation,
+            profile: self.profile.as_mut(),
         };
         program.run(job, &mut with).await
     }
@@ -161,25 +178,25 @@ impl WgpuBackend {
 
 impl Backend for WgpuBackend {
     fn device(&self) -> &DeviceInfo {
-        &self.info
+        &self.device.info
     }
 
     fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
+        &self.device.capabilities
     }
 
     fn begin_weight(&mut self, spec: &WeightSpec, format: WeightFormat) -> Result<(), BackendError> {
-        let upload = Upload::new(&self.gpu, spec, format, self.capabilities.max_binding);
+        let upload = Upload::new(&self.device.gpu, spec, format, self.device.capabilities.max_binding);
         self.upload = Some(upload.map_err(|e| self.explain(e))?);
         Ok(())
     }
 
     fn write_weight(&mut self, bytes: &[u8]) -> Result<(), BackendError> {
-        self.upload.as_mut().ok_or_else(BackendError::no_upload)?.write(&self.gpu, bytes)
+        self.upload.as_mut().ok_or_else(BackendError::no_upload)?.write(&self.device.gpu, bytes)
     }
 
     fn end_weight(&mut self) -> Result<(), BackendError> {
-        self.upload.take().ok_or_else(BackendError::no_upload)?.end(&self.gpu, &mut self.weights)
+        self.upload.take().ok_or_else(BackendError::no_upload)?.end(&self.device.gpu, &mut self.weights)
     }
 
     fn has_weight(&self, name: &str) -> bool {
@@ -194,21 +211,23 @@ impl Backend for WgpuBackend {
         width: usize,
     ) -> Result<(), BackendError> {
         self.generation += 1;
-        let max_binding = self.capabilities.max_binding;
-        let allocated = self.states.allocate(&self.gpu, name, dtype, rows, width, max_binding);
+        let max_binding = self.device.capabilities.max_binding;
+        let allocated = self.states.allocate(&self.device.gpu, name, dtype, rows, width, max_binding);
         allocated.map_err(|e| self.explain(e))
     }
 
     fn settle<'a>(&'a mut self) -> LocalFuture<'a, Result<(), BackendError>> {
-        Box::pin(async move { self.gpu.settle("weights and states").await.map_err(|e| self.explain(e)) })
+        Box::pin(
+            async move { self.device.gpu.settle("weights and states").await.map_err(|e| self.explain(e)) },
+        )
     }
 
     fn read_state<'a>(&'a mut self, name: &'a str) -> LocalFuture<'a, Result<HostTensor, BackendError>> {
-        Box::pin(self.states.read(&self.gpu, name))
+        Box::pin(self.states.read(&self.device.gpu, name))
     }
 
     fn write_state(&mut self, name: &str, bytes: &[u8]) -> Result<(), BackendError> {
-        self.states.write(&self.gpu, name, bytes)
+        self.states.write(&self.device.gpu, name, bytes)
     }
 
     fn prepare<'a>(&'a mut self, plan: Plan) -> LocalFuture<'a, Result<ProgramId, BackendError>> {
@@ -229,6 +248,13 @@ impl Backend for WgpuBackend {
 
     fn dispatches(&self, program: ProgramId, axes: &Axes) -> Vec<&'static str> {
         self.programs.get(program.0).map_or_else(Vec::new, |p| p.dispatches(axes))
+    }
+
+    // A browser does not let a page wait for each operator.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn profile(&mut self, on: bool) -> Option<Vec<OpTime>> {
+        let measured = std::mem::replace(&mut self.profile, on.then(Vec::new));
+        Some(measured.unwrap_or_default())
     }
 
     fn memory(&self) -> MemoryUse {

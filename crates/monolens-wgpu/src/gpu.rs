@@ -14,7 +14,7 @@ struct Faults {
 }
 
 /// A device, its queue and its limits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Gpu {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
@@ -23,6 +23,8 @@ pub(crate) struct Gpu {
     /// Whether the projections that need no workgroup memory but subgroups are to be taken: on adapters that run on a CPU,
     /// where barriers cost most.
     pub lanes: bool,
+    /// Nanoseconds of a tick of the device's clock, where it writes down when a pass began and ended.
+    pub tick: Option<f64>,
     faults: Arc<Mutex<Faults>>,
 }
 
@@ -33,9 +35,10 @@ impl Gpu {
         let is_cpu = info.device_type == wgpu::DeviceType::Cpu;
         let lanes = is_cpu && tier >= crate::Tier::Subgroups && info.subgroup_min_size >= 8;
         let limits = tier.limits(&adapter.limits());
+        let timestamps = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("monolens"),
-            required_features: tier.features(),
+            required_features: tier.features() | timestamps,
             required_limits: limits.clone(),
             ..Default::default()
         };
@@ -59,7 +62,8 @@ impl Gpu {
             let text = if message.is_empty() { format!("{reason:?}") } else { message };
             lock(&of_loss).lost.get_or_insert(text);
         });
-        Ok(Self { device, queue, limits, name, lanes, faults })
+        let tick = (!timestamps.is_empty()).then(|| f64::from(queue.get_timestamp_period()));
+        Ok(Self { device, queue, limits, name, lanes, tick, faults })
     }
 
     /// Raises what went wrong since the last call; `what` and `bytes` are of the allocation that was tried, if one was.
@@ -188,7 +192,12 @@ impl Gpu {
         self.check("readback", total)?;
         match mapped {
             Ok(Ok(())) => {}
-            Ok(Err(e)) => return Err(BackendError::Device(format!("{}: readback: {e}", self.name))),
+            Ok(Err(e)) => {
+                // A browser may tell of the failed mapping before it tells why. What is wrong with a call is told by
+                // `settle`; what is left is a device that is gone.
+                self.settle("readback").await?;
+                return Err(BackendError::DeviceLost { reason: format!("readback: {e}") });
+            }
             Err(_) => return Err(BackendError::DeviceLost { reason: "no answer to a readback".into() }),
         }
         let view = buffer.get_mapped_range(..total);

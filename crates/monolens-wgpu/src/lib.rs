@@ -22,6 +22,7 @@
 
 mod adapters;
 mod backend;
+mod begun;
 mod gpu;
 mod ops;
 mod pace;

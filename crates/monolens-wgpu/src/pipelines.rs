@@ -1,13 +1,17 @@
 //! Compiled kernels, cached by shader permutation.
 
 use crate::gpu::Gpu;
-use crate::shaders;
+use crate::{begun, shaders};
 use monolens_graph::BackendError;
-use std::collections::HashMap;
+use std::cell::{RefCell, RefMut};
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU64;
+use std::rc::Rc;
 
 /// Bytes of a launch's parameters.
 pub(crate) const PARAMS_BYTES: u64 = 128;
+/// Kernels that are compiled at once: enough for the cores of most machines.
+const AT_ONCE: usize = 8;
 
 struct Layout {
     group: wgpu::BindGroupLayout,
@@ -109,31 +113,85 @@ impl Pipelines {
         if let Some(pipeline) = self.compiled.get(name) {
             return Ok(pipeline.clone());
         }
-        let Some(text) = shaders::source(name) else {
-            return Err(BackendError::Device(format!("there is no shader {name}")));
-        };
-        let layout = self.layout(gpu, writes).pipeline.clone();
-        let descriptor =
-            wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(text.into()) };
-        let checks =
-            wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
-        // SAFETY: bounds stay checked; every loop in `shaders/` counts up to a parameter or down to 0.
-        let module = unsafe { gpu.device.create_shader_module_trusted(descriptor, checks) };
-        let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        let pipeline = self.create(gpu, name, &module(gpu, name)?, writes);
+        gpu.check(name, 0)?;
+        self.compiled.insert(name.into(), pipeline.clone());
+        Ok(pipeline)
+    }
+
+    fn create(
+        &mut self,
+        gpu: &Gpu,
+        name: &str,
+        module: &wgpu::ShaderModule,
+        writes: &[bool],
+    ) -> wgpu::ComputePipeline {
+        gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(name),
-            layout: Some(&layout),
-            module: &module,
+            layout: Some(&self.layout(gpu, writes).pipeline),
+            module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
             cache: None,
-        });
-        gpu.check(name, 0)?;
-        self.compiled.insert(name.into(), pipeline.clone());
-        Ok(pipeline)
+        })
     }
+}
+
+/// The pipelines of one device, for all its backends.
+#[derive(Clone)]
+pub(crate) struct SharedPipelines(Rc<RefCell<Pipelines>>);
+
+impl SharedPipelines {
+    pub fn new(gpu: &Gpu) -> Self {
+        Self(Rc::new(RefCell::new(Pipelines::new(gpu))))
+    }
+
+    /// The pipelines; not to be kept while something is awaited.
+    pub fn borrow(&self) -> RefMut<'_, Pipelines> {
+        self.0.borrow_mut()
+    }
+
+    /// Compiles these permutations, several at once where the device can do that.
+    ///
+    /// # Errors
+    /// What the device's compiler says, in a browser too.
+    pub async fn compile(&self, gpu: &Gpu, wanted: &[(&str, &[bool])]) -> Result<(), BackendError> {
+        let missing: BTreeMap<&str, &[bool]> = wanted
+            .iter()
+            .copied()
+            .filter(|(name, _)| !self.0.borrow().compiled.contains_key(*name))
+            .collect();
+        let missing: Vec<_> = missing.into_iter().collect();
+        for some in missing.chunks(AT_ONCE) {
+            let modules: Vec<_> = some.iter().map(|(name, _)| module(gpu, name)).collect::<Result<_, _>>()?;
+            let create = || {
+                let mut pipelines = self.0.borrow_mut();
+                let each = some.iter().zip(&modules);
+                each.map(|((name, writes), module)| pipelines.create(gpu, name, module, writes)).collect()
+            };
+            let made: Vec<wgpu::ComputePipeline> = begun::create_all(create).await;
+            // In a browser errors come later than the call that made them.
+            gpu.settle(some[0].0).await?;
+            let names = some.iter().map(|(name, _)| (*name).to_owned());
+            self.0.borrow_mut().compiled.extend(names.zip(made));
+        }
+        Ok(())
+    }
+}
+
+fn module(gpu: &Gpu, name: &str) -> Result<wgpu::ShaderModule, BackendError> {
+    let Some(text) = shaders::source(name) else {
+        return Err(BackendError::Device(format!("there is no shader {name}")));
+    };
+    let descriptor =
+        wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(text.into()) };
+    let checks =
+        wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
+    // SAFETY: bounds stay checked; every loop in `shaders/` counts up to a parameter or down to 0.
+    Ok(unsafe { gpu.device.create_shader_module_trusted(descriptor, checks) })
 }
 
 fn storage_entry(binding: u32, write: bool) -> wgpu::BindGroupLayoutEntry {

@@ -93,6 +93,16 @@ pub(crate) struct Weight {
     pub stored: Stored,
 }
 
+impl Weight {
+    /// Bytes of a matrix, 0 of a vector.
+    pub fn matrix_bytes(&self) -> u64 {
+        match &self.stored {
+            Stored::Matrix(matrix) => matrix.parts.iter().map(|part| part.buffer.size()).sum(),
+            Stored::Vector(_) => 0,
+        }
+    }
+}
+
 /// All weights by name.
 #[derive(Debug, Default)]
 pub(crate) struct Weights {
@@ -134,12 +144,8 @@ impl Weights {
     }
 
     pub fn bytes(&self) -> u64 {
-        let matrices = self.by_name.values().filter_map(|w| match &w.stored {
-            Stored::Matrix(m) => Some(m),
-            Stored::Vector(_) => None,
-        });
-        let parts = matrices.flat_map(|m| &m.parts).map(|p| p.buffer.size()).sum::<u64>();
-        parts + self.buffer.as_ref().map_or(0, wgpu::Buffer::size)
+        let matrices = self.by_name.values().map(Weight::matrix_bytes).sum::<u64>();
+        matrices + self.buffer.as_ref().map_or(0, wgpu::Buffer::size)
     }
 
     /// The weight of a plan, with the shape that the plan says.

@@ -160,3 +160,31 @@ fn opening_without_a_driver_is_an_error() {
     let error = pollster::block_on(WgpuBackend::open(options)).err().expect("no driver");
     assert!(matches!(error, BackendError::Unavailable { .. }), "{error}");
 }
+
+#[test]
+fn a_measured_run_gives_the_same_and_a_time_for_each_operator() {
+    let Some(mut backend) = open(WgpuOptions::default()) else { return };
+    let mut g = GraphBuilder::new("two");
+    let x = g.input("x", DType::F32, [Axis::Rows.into(), 64.into()]);
+    let weight = g.weight("w", [96, 64]);
+    let y = g.push("w", ops::Linear::shared(weight, None), &[x]).unwrap();
+    let y = g.push("add", ops::Add, &[y, y]).unwrap();
+    g.output("y", y).unwrap();
+    let graph = g.finish();
+    load_random(&mut backend, &graph);
+    let axes = Axes::new().with(Axis::Rows, 5);
+    let program = prepare(&mut backend, &graph, axes);
+    let x = random(5 * 64, 3);
+    let inputs = [("x", bytemuck::cast_slice(&x))];
+    let plain = run(&mut backend, program, &graph, axes, &inputs).unwrap();
+    backend.profile(true);
+    let measured = run(&mut backend, program, &graph, axes, &inputs).unwrap();
+    let times = backend.profile(false).unwrap();
+    assert_eq!(plain, measured);
+    let names: Vec<_> = times.iter().map(|time| (time.op, time.widths)).collect();
+    assert_eq!(names, [("linear", [64, 96]), ("add", [96, 96])]);
+    assert_eq!(times[0].cost.flops, 2.0 * 5.0 * 64.0 * 96.0);
+    assert!(times.iter().all(|time| time.seconds > 0.0 && time.seconds < 10.0), "{times:?}");
+    run(&mut backend, program, &graph, axes, &inputs).unwrap();
+    assert!(backend.profile(false).unwrap().is_empty(), "not measured any more");
+}

@@ -11,10 +11,10 @@ export interface NativeAnswer {
 }
 
 /** Asks the built `monolens` (greedy, on its CPU backend) about images; the model is the bundled one unless given. */
-export function ask(question: string, images: string[], model?: string): NativeAnswer {
+export function ask(question: string, images: string[], model?: string, ...more: string[]): NativeAnswer {
   const command = process.env['MONOLENS_CLI'];
   if (!command) throw new Error('MONOLENS_CLI: expected the path of the built `monolens`; `cargo xtask browser-tests` sets it');
   const paths = model === undefined ? images : [model, ...images];
-  const args = ['run', ...paths, '-p', question, '--json', '--backend', 'cpu'];
+  const args = ['run', ...paths, '-p', question, '--json', '--backend', 'cpu', ...more];
   return JSON.parse(execFileSync(command, args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })) as NativeAnswer;
 }

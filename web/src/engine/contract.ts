@@ -25,6 +25,8 @@ export interface LoadOptions {
   tier?: string;
   /** Tokens a conversation may have; default: what the model was trained for, and memory allows. */
   context?: number;
+  /** Round weights while they are loaded: `8bit`, `4bit`, or with smaller groups `4bit-g32`. Default: as stored. */
+  weights?: string;
 }
 
 /** How far loading is. */
@@ -44,9 +46,6 @@ export type OnProgress = (progress: LoadProgress) => boolean;
 /** The exports of the wasm module, besides its `default` initialiser. */
 export interface WasmModule {
   load(files: ModelFiles, options: LoadOptions, onProgress: OnProgress): Promise<WasmEngine>;
-  /** Runs the small golden model at `files` (greedy ids of the official code, `selftest.json` among them) on the device
-   * that `options` choose. */
-  selfTest(files: ModelFiles, options: LoadOptions): Promise<SelfTest>;
 }
 
 /** What the shaders gave on this very device, beside what the official code gives. */
@@ -75,6 +74,9 @@ export interface WasmEngine {
   stop(request: number): void;
   /** Where in the images the answer tokens `[from, to)` (their mean) of an answer to `messages` looked, by layer. */
   attention(messages: ChatMessage[], answerIds: number[], from: number, to: number): Promise<Attention>;
+  /** Runs the small golden model at `files` (greedy ids of the official code, `selftest.json` among them) on this very
+   * device, with the kernels that are compiled already. Answers may be under way meanwhile. */
+  selfTest(files: ModelFiles): Promise<SelfTest>;
   /** Opens the device anew after `device-lost`, loads the weights again from the files given at load, and lets running
    * answers go on with their next `next`. */
   recover(onProgress: OnProgress): Promise<void>;

@@ -22,7 +22,7 @@ export interface WorkerMethods {
   attention: Method<AttentionParams, Attention>;
   info: Method<undefined, ModelInfo>;
   stats: Method<undefined, EngineStats>;
-  selfTest: Method<{ url: string; options: LoadOptions }, SelfTest>;
+  selfTest: Method<{ url: string }, SelfTest>;
   loseDevice: Method<undefined, void>;
 }
 

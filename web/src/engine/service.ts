@@ -50,9 +50,14 @@ export class Service {
     attention: (params) => this.#attention(params),
     info: () => this.#get().engine.info(),
     stats: () => this.#get().engine.stats(),
-    selfTest: async ({ url, options }) => {
-      const { files } = await openSource({ kind: 'url', url, cache: false }, this.#peer(), () => undefined);
-      return (await this.module).selfTest(files, options);
+    selfTest: async ({ url }) => {
+      const { engine } = this.#get();
+      const open = await openSource({ kind: 'url', url, cache: false }, this.#peer(), () => undefined);
+      try {
+        return await engine.selfTest(open.files);
+      } catch (error) {
+        throw cause(error, open);
+      }
     },
     loseDevice: () => this.#get().engine.loseDevice(),
   };

@@ -44,6 +44,8 @@ export interface MonolensOptions {
   tier?: string;
   /** Tokens a conversation may have. */
   context?: number;
+  /** Round weights while they are loaded, to save memory: `8bit` or `4bit`. Default: as stored. */
+  weights?: string;
 }
 
 export interface ChatOptions extends Settings {
@@ -138,6 +140,14 @@ export class Monolens extends EventTarget {
     return this.#peer.call('attention', params, { signal });
   }
 
+  /**
+   * Runs the small golden model at `url` on this model's very device, because some drivers compute wrongly. Answers may be
+   * under way meanwhile.
+   */
+  selfTest(url: string | URL): Promise<SelfTest> {
+    return this.#peer.call('selfTest', { url: modelFolder(url, base()) });
+  }
+
   stats(): Promise<EngineStats> {
     return this.#peer.call('stats', undefined);
   }
@@ -151,24 +161,6 @@ export class Monolens extends EventTarget {
   dispose(): void {
     this.#peer.close(new MonolensError('cancelled', 'the model was disposed of'));
     this.#worker.terminate();
-  }
-
-  /**
-   * Runs the small golden model at `url` on the device that `options` choose, in a worker of its own: some drivers compute
-   * wrongly. Another model may answer meanwhile.
-   */
-  static async selfTest(url: string | URL, options: MonolensOptions = {}): Promise<SelfTest> {
-    const { signal } = options;
-    const tester = new Monolens(undefined);
-    const abort = () => tester.dispose();
-    signal?.addEventListener('abort', abort, { once: true });
-    try {
-      const params = { url: modelFolder(url, base()), options: loadOptions(options) };
-      return await tester.#peer.call('selfTest', params, { signal });
-    } finally {
-      signal?.removeEventListener('abort', abort);
-      tester.dispose();
-    }
   }
 
   /** Models of which something is stored in this browser. */
@@ -200,12 +192,13 @@ function wireSource(source: ModelSource, cache: boolean): Source {
 }
 
 /** The engine's part of the options; only plain data may cross to the worker. */
-function loadOptions({ backend = 'auto', allowSoftware, tier, context }: MonolensOptions): LoadOptions {
+function loadOptions({ backend = 'auto', allowSoftware, tier, context, weights }: MonolensOptions): LoadOptions {
   return {
     backend,
     ...(allowSoftware === undefined ? {} : { allowSoftware }),
     ...(tier === undefined ? {} : { tier }),
     ...(context === undefined ? {} : { context }),
+    ...(weights === undefined ? {} : { weights }),
   };
 }
 

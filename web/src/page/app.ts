@@ -91,10 +91,11 @@ export class App {
 
   async start(): Promise<void> {
     try {
-      const { turns, settings, model } = await this.#saved.load();
+      const { turns, settings, model, weights } = await this.#saved.load();
       this.#conversation.turns = turns;
       this.#settings = settings;
       this.#session.remembered = model;
+      this.#session.weights ??= weights;
     } catch {
       notify('saving', 'info', 'This browser does not let the page keep the conversation (a private window?).');
     }
@@ -106,9 +107,9 @@ export class App {
 
   #listen(): void {
     const settings = new SettingsDialog((changed) => this.#set(changed));
-    const models = new ModelDialog((source, backend) => void this.#session.load(source, backend));
+    const models = new ModelDialog((source, ...how) => void this.#session.load(source, ...how));
     byId('settings-open').addEventListener('click', () => settings.open(this.#settings, this.#session.model?.info));
-    byId('model-open').addEventListener('click', () => models.open(this.#session.backend));
+    byId('model-open').addEventListener('click', () => models.open(this.#session.backend, this.#session.weights));
     byId('new-conversation').addEventListener('click', () => this.#reset());
     listenForPictures({
       pictures: (files) => void this.#composer.add(files),
@@ -309,7 +310,8 @@ export class App {
   }
 
   #save(): void {
-    const state = { turns: this.#conversation.turns, settings: this.#settings, model: this.#session?.remembered };
+    const { remembered: model, weights } = this.#session ?? {};
+    const state = { turns: this.#conversation.turns, settings: this.#settings, model, weights };
     this.#lastSave = performance.now();
     this.#saving.run(async () => {
       try {

@@ -19,8 +19,6 @@ import type { SelfTestState } from './inspector/figures';
 import { LoadStatus } from './load-status';
 import { gpuHelp } from './no-gpu';
 
-/** A GPU that takes longer for the self-test is a software one. */
-const SELF_TEST_MS = 120_000;
 /** How long good news stays. */
 const GOOD_NEWS_MS = 8000;
 
@@ -34,6 +32,8 @@ export interface SessionHost {
 export class ModelSession {
   model: Monolens | undefined;
   backend: BackendName;
+  /** What weights are rounded to while they are loaded; none: as stored. */
+  weights: string | undefined;
   /** For the next visit. */
   remembered: SavedModel;
 
@@ -47,6 +47,7 @@ export class ModelSession {
     private readonly withSelfTest: boolean,
   ) {
     this.backend = options.backend ?? 'auto';
+    this.weights = options.weights;
   }
 
   /** Loads what the last visit had; a folder may need the visitor's leave first, and until then `otherwise` is loaded. */
@@ -65,11 +66,12 @@ export class ModelSession {
     return this.load(otherwise);
   }
 
-  async load(source: ModelSource, backend: BackendName = this.backend): Promise<void> {
+  async load(source: ModelSource, backend = this.backend, weights = this.weights): Promise<void> {
     this.#loading?.abort();
     const loading = new AbortController();
     this.#loading = loading;
     this.backend = backend;
+    this.weights = weights;
     this.model?.dispose();
     this.model = undefined;
     this.host.unloaded();
@@ -77,7 +79,8 @@ export class ModelSession {
     const name = nameOf(source);
     this.#name.textContent = name;
     this.#status.begin(name, () => loading.abort());
-    const options = { ...this.options, backend, signal: loading.signal };
+    const { weights: _, ...given } = this.options;
+    const options = { ...given, backend, signal: loading.signal, ...(weights ? { weights } : {}) };
     let last: SourceProgress | undefined;
     try {
       const onProgress = (progress: Progress) => {
@@ -90,7 +93,7 @@ export class ModelSession {
         return;
       }
       this.#status.done();
-      this.#loaded(model, source, last, loading.signal);
+      this.#loaded(model, source, last);
     } catch (error) {
       // A newer load has taken over the page.
       if (this.#loading !== loading) return;
@@ -98,7 +101,7 @@ export class ModelSession {
     }
   }
 
-  #loaded(model: Monolens, source: ModelSource, progress: SourceProgress | undefined, signal: AbortSignal): void {
+  #loaded(model: Monolens, source: ModelSource, progress: SourceProgress | undefined): void {
     this.model = model;
     this.remembered = typeof source === 'string' || isFolder(source) ? source : undefined;
     const { info } = model;
@@ -108,7 +111,7 @@ export class ModelSession {
     if (progress) this.#tellStorage(progress);
     this.host.loaded(model);
     this.host.say(`${info.name} is ready on ${info.device.name}.`);
-    void this.#selfTest(model, signal);
+    void this.#selfTest(model);
   }
 
   #failed(error: unknown, source: ModelSource, backend: BackendName): void {
@@ -137,18 +140,17 @@ export class ModelSession {
     notify('storage', 'info', `The model works, but ${size} will be downloaded again next time. ${why}`);
   }
 
-  /** `unloaded` aborts when another model takes the place of this one. */
-  async #selfTest(model: Monolens, unloaded: AbortSignal): Promise<void> {
+  async #selfTest(model: Monolens): Promise<void> {
     if (!this.withSelfTest) {
       this.host.selfTest({ text: 'switched off' });
       return;
     }
     this.host.selfTest({ text: 'running' });
     let state: SelfTestState;
-    const late = AbortSignal.timeout(SELF_TEST_MS);
     try {
-      const signal = AbortSignal.any([unloaded, late]);
-      const result = await Monolens.selfTest(SELF_TEST, { ...this.options, backend: this.backend, signal });
+      const result = await model.selfTest(SELF_TEST);
+      // Another model may have taken its place.
+      if (this.model !== model) return;
       state = { result };
       if (!result.ok) {
         const wrong = result.cases.filter(({ expected, got }) => expected.join() !== got.join());
@@ -169,7 +171,7 @@ export class ModelSession {
         text: codeOf(error) === 'not-found' ? 'not on this server' : `could not be run: ${explain(error).detail}`,
       };
     }
-    if (this.model === model) this.host.selfTest(state);
+    this.host.selfTest(state);
   }
 
   #device({ detail }: CustomEvent): void {
@@ -181,6 +183,8 @@ export class ModelSession {
       notify('device', 'warning', `The GPU was reset. Loading the model again: ${text}`);
     } else {
       notify('device', 'info', 'The GPU is back. The conversation goes on.');
+      // It is another device, and the test of the old one may have been cut short.
+      if (this.model) void this.#selfTest(this.model);
       setTimeout(() => withdraw('device'), GOOD_NEWS_MS);
     }
   }

@@ -39,7 +39,17 @@ pub fn package(krate: &str, library: &str, out: &Path, options: &Options) -> Res
     // The folder is told apart by compiler, so that changing it rebuilds nothing twice.
     let target_dir = root().join(if rustc.is_some() { "target/wasm-debian" } else { "target/wasm" });
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--package", krate, "--profile", "wasm", "--target", TARGET, "--target-dir"]);
+    cargo.args([
+        "build",
+        "--lib",
+        "--package",
+        krate,
+        "--profile",
+        "wasm",
+        "--target",
+        TARGET,
+        "--target-dir",
+    ]);
     cargo.arg(&target_dir);
     if let Some(rustc) = rustc {
         cargo.env("RUSTC", rustc);

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use monolens_engine::Quantization;
 use monolens_graph::plan::{Capabilities, Plan};
-use monolens_graph::{Axes, DType, Op};
+use monolens_graph::{Axes, Axis, Cost, DType, Lookback, Op};
 use monolens_models::Model;
 use monolens_models::graphs::DecoderOptions;
 
@@ -16,6 +16,8 @@ pub struct Work {
     pub flops_a_sample: f64,
     /// Multiplications and additions a row and token of its context, in attention.
     pub flops_a_key: f64,
+    /// Multiplications and additions of the vision part, a tile.
+    pub flops_a_tile: f64,
     /// Bytes of weights that one step reads, whatever its rows; of the embedding table nothing.
     pub weight_bytes: f64,
     /// Bytes of keys and values of a token.
@@ -40,6 +42,7 @@ impl Work {
             flops_a_row: 0.0,
             flops_a_sample: 0.0,
             flops_a_key: (4 * d.num_layers * d.num_heads * d.head_size()) as f64,
+            flops_a_tile: 0.0,
             weight_bytes: 0.0,
             kv_bytes: (2 * d.num_layers * d.num_kv_heads * d.head_size() * kv_dtype.bytes()) as f64,
         };
@@ -58,6 +61,10 @@ impl Work {
                 }
             }
         }
+        let tile = Axes::new().with(Axis::Tiles, 1);
+        let vision = Plan::new(&model.vision_graph(false)?, capabilities, tile).graph;
+        let cost = |node| Cost::of(&vision, node, &tile, Lookback::default(), &|_| 0.0);
+        work.flops_a_tile = vision.nodes.iter().map(|node| cost(node).flops).sum();
         Ok(work)
     }
 

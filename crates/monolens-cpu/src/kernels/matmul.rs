@@ -40,6 +40,13 @@ pub fn matmul(product: Product<'_>, x: &[f32], inner: usize, weights: &[View<'_>
         return;
     }
     let job = Job { product, x, inner, rows, columns, weights, sink };
+    #[cfg(target_arch = "x86_64")]
+    if product.arithmetic == Arithmetic::Fast && product.isa.0 == Level::Avx2 {
+        // SAFETY: an `Isa` is only made on a machine that has it.
+        if unsafe { job.integers() } {
+            return;
+        }
+    }
     // Those that the vector kernels read as they are stored.
     let small = weights.iter().all(|w| matches!(w, View::BF16(_) | View::Grouped(_)));
     let pairs = product.arithmetic == Arithmetic::Fast

@@ -8,6 +8,8 @@ mod dot;
 mod exp;
 mod gemm;
 mod gemv;
+#[cfg(target_arch = "x86_64")]
+mod integers;
 mod matmul;
 mod shared;
 

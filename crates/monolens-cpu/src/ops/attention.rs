@@ -108,7 +108,7 @@ impl Attend<'_> {
                 for i in 0..n {
                     let v = self.at(self.values, slot + i, kv_head);
                     for (g, out) in out.chunks_exact_mut(d).enumerate() {
-                        add_scaled(out, scores[g * count + key + i], v);
+                        add_scaled(isa, out, scores[g * count + key + i], v);
                     }
                 }
             });

@@ -1,6 +1,7 @@
 //! A plan made ready for the device: kernels with their buffers, and how to launch them for given axes.
 
 mod launch;
+mod measure;
 mod memory;
 mod run;
 
@@ -11,11 +12,12 @@ pub(crate) use run::Resources;
 use crate::gpu::Gpu;
 use crate::ops::Lower;
 use crate::pace::Rate;
-use crate::pipelines::Pipelines;
+use crate::pipelines::SharedPipelines;
 use crate::states::States;
 use crate::weights::Weights;
 use monolens_graph::plan::Plan;
-use monolens_graph::{Axes, BackendError, DType, Source, ValueId, check};
+use monolens_graph::{Axes, Axis, BackendError, DType, Source, ValueId, check};
+use std::collections::BTreeSet;
 
 /// A node's operator and its launches.
 pub(crate) struct Step {
@@ -36,6 +38,8 @@ pub(crate) struct Program {
     params: Option<(wgpu::Buffer, wgpu::BindGroup)>,
     param_bytes: Vec<u8>,
     launches: Vec<Launch>,
+    /// Launches up to the end of each step.
+    ends: Vec<usize>,
     staging: Option<wgpu::Buffer>,
     rate: Rate,
     /// Work of the largest launch of the last run.
@@ -74,32 +78,26 @@ impl Program {
             params: None,
             param_bytes: Vec::new(),
             launches: Vec::new(),
+            ends: Vec::new(),
             staging: None,
             rate: Rate::default(),
             largest: 0.0,
         })
     }
 
-    /// Compiles the kernels that a run at the plan's limits needs.
+    /// Compiles every kernel that a run may need, so that no run has to wait for the compiler.
     ///
     /// # Errors
     /// What the device's compiler says, in a browser too.
-    pub async fn compile(&mut self, gpu: &Gpu, pipelines: &mut Pipelines) -> Result<(), BackendError> {
+    pub async fn compile(&mut self, gpu: &Gpu, pipelines: &SharedPipelines) -> Result<(), BackendError> {
         let mut launches = Vec::new();
-        for step in &self.steps {
-            (step.launches)(&self.plan.limits, &mut launches);
+        for axes in probes(&self.plan.limits) {
+            self.steps.iter().for_each(|step| (step.launches)(&axes, &mut launches));
         }
-        for launch in launches {
-            let kernel = &mut self.kernels[launch.kernel.0];
-            if kernel.pipeline.is_none() {
-                let known = pipelines.len();
-                kernel.pipeline = Some(pipelines.get(gpu, &kernel.shader, &kernel.writes)?);
-                if pipelines.len() > known {
-                    gpu.settle(&kernel.shader).await?;
-                }
-            }
-        }
-        Ok(())
+        let wanted: BTreeSet<usize> = launches.iter().map(|launch| launch.kernel.0).collect();
+        let kernels: Vec<_> = wanted.into_iter().map(|at| &self.kernels[at]).collect();
+        let wanted: Vec<_> = kernels.iter().map(|k| (k.shader.as_str(), k.writes.as_slice())).collect();
+        pipelines.compile(gpu, &wanted).await
     }
 
     /// The operator of each dispatch, in order.
@@ -134,4 +132,17 @@ impl Program {
             },
         }
     }
+}
+
+/// Sizes of runs that take other kernels: the limits, one row, a few rows, each over a long and over a short context.
+fn probes(limits: &Axes) -> Vec<Axes> {
+    const COUNTS: [Axis; 6] =
+        [Axis::Rows, Axis::Samples, Axis::Sequences, Axis::QueryBlocks, Axis::RouteBlocks, Axis::Tiles];
+    let few =
+        |n: usize| COUNTS.into_iter().fold(*limits, |axes, axis| axes.with(axis, axes.get(axis).min(n)));
+    let sizes = [*limits, few(1), few(2)];
+    sizes
+        .into_iter()
+        .flat_map(|axes| [axes, axes.with(Axis::Context, axes.get(Axis::Context).min(1))])
+        .collect()
 }

@@ -3,23 +3,26 @@
 use super::{Place, Pool, Program};
 use crate::gpu::{ALIGNMENT, Gpu};
 use crate::pace::Pace;
-use crate::pipelines::Pipelines;
+use crate::pipelines::SharedPipelines;
 use crate::states::States;
 use crate::weights::Weights;
 use monolens_graph::backend::{HostTensor, Job, Outputs};
-use monolens_graph::{BackendError, Source, check};
+use monolens_graph::{BackendError, OpTime, Source, check};
 use std::num::NonZeroU64;
+use std::ops::Range;
 
 /// What programs share.
 pub(crate) struct Resources<'r> {
     pub gpu: &'r Gpu,
-    pub pipelines: &'r mut Pipelines,
+    pub pipelines: &'r SharedPipelines,
     pub weights: &'r Weights,
     pub states: &'r States,
     pub pool: &'r Pool,
     pub pace: &'r mut Pace,
     /// Grows when a state or the vectors get another buffer.
     pub generation: u64,
+    /// Where the time of every operator goes, if it is to be measured.
+    pub profile: Option<&'r mut Vec<OpTime>>,
 }
 
 impl Program {
@@ -37,13 +40,22 @@ impl Program {
             }
         }
         self.launches.clear();
+        self.ends.clear();
+        let mut of_step = Vec::new();
         for step in &self.steps {
-            (step.launches)(&job.axes, &mut self.launches);
+            (step.launches)(&job.axes, &mut of_step);
+            self.launches.extend(of_step.drain(..).filter(|launch| !launch.grid.contains(&0)));
+            self.ends.push(self.launches.len());
         }
-        self.launches.retain(|l| !l.grid.contains(&0));
         self.write_params(with)?;
         self.bind(with)?;
-        self.submit(with).await;
+        match with.profile.take() {
+            Some(profile) => {
+                let measured = self.measure(job, with).await?;
+                with.profile.insert(profile).extend(measured);
+            }
+            None => self.submit(with).await,
+        }
         with.gpu.check("a run", 0)?;
         self.read(job, with).await
     }
@@ -60,7 +72,7 @@ impl Program {
         if self.params.as_ref().is_none_or(|(buffer, _)| buffer.size() < needed) {
             let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
             let buffer = with.gpu.buffer("params", needed.next_power_of_two().max(ALIGNMENT), usage)?;
-            let group = with.pipelines.params_group(with.gpu, &buffer);
+            let group = with.pipelines.borrow().params_group(with.gpu, &buffer);
             self.params = Some((buffer, group));
         }
         if let (Some((buffer, _)), true) = (&self.params, needed > 0) {
@@ -76,7 +88,7 @@ impl Program {
             let at = self.launches[i].kernel.0;
             let kernel = &self.kernels[at];
             if kernel.pipeline.is_none() {
-                let pipeline = with.pipelines.get(with.gpu, &kernel.shader, &kernel.writes)?;
+                let pipeline = with.pipelines.borrow().get(with.gpu, &kernel.shader, &kernel.writes)?;
                 self.kernels[at].pipeline = Some(pipeline);
             }
             let kernel = &self.kernels[at];
@@ -88,7 +100,7 @@ impl Program {
                         self.plan.graph.name, kernel.shader
                     ))
                 })?;
-                let group = with.pipelines.group(with.gpu, &kernel.writes, &bindings);
+                let group = with.pipelines.borrow().group(with.gpu, &kernel.writes, &bindings);
                 self.kernels[at].group = Some((generation, group));
             }
         }
@@ -131,22 +143,32 @@ impl Program {
             }
             let mut encoder = gpu.device.create_command_encoder(&Default::default());
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            let mut last = None;
-            for (i, launch) in rest[..count].iter().enumerate() {
-                let kernel = &self.kernels[launch.kernel.0];
-                let (Some(pipeline), Some((_, group))) = (&kernel.pipeline, &kernel.group) else { continue };
-                if last != Some(launch.kernel) {
-                    pass.set_pipeline(pipeline);
-                    pass.set_bind_group(1, group, &[]);
-                    last = Some(launch.kernel);
-                }
-                pass.set_bind_group(0, params, &[((first + i) as u64 * ALIGNMENT) as u32]);
-                let [x, y, z] = launch.grid;
-                pass.dispatch_workgroups(x, y, z);
-            }
+            self.record(&mut pass, params, first..first + count);
             drop(pass);
             with.pace.submit(gpu, encoder.finish(), work, &self.rate).await;
             first += count;
+        }
+    }
+
+    /// Records launches.
+    pub(super) fn record(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        params: &wgpu::BindGroup,
+        launches: Range<usize>,
+    ) {
+        let mut last = None;
+        for (i, launch) in launches.clone().zip(&self.launches[launches]) {
+            let kernel = &self.kernels[launch.kernel.0];
+            let (Some(pipeline), Some((_, group))) = (&kernel.pipeline, &kernel.group) else { continue };
+            if last != Some(launch.kernel) {
+                pass.set_pipeline(pipeline);
+                pass.set_bind_group(1, group, &[]);
+                last = Some(launch.kernel);
+            }
+            pass.set_bind_group(0, params, &[(i as u64 * ALIGNMENT) as u32]);
+            let [x, y, z] = launch.grid;
+            pass.dispatch_workgroups(x, y, z);
         }
     }
 

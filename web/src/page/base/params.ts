@@ -9,13 +9,14 @@ export const EXAMPLES = 'examples/';
 export interface Params {
   model: string | undefined;
   selfTest: boolean;
-  options: Pick<MonolensOptions, 'backend' | 'tier' | 'allowSoftware' | 'context'>;
+  options: Pick<MonolensOptions, 'backend' | 'tier' | 'allowSoftware' | 'context' | 'weights'>;
 }
 
 export function params(search: string): Params {
   const query = new URLSearchParams(search);
   const backend = query.get('backend');
   const tier = query.get('tier');
+  const weights = query.get('weights');
   const context = Number(query.get('context') ?? Number.NaN);
   return {
     model: query.get('model') ?? undefined,
@@ -24,6 +25,7 @@ export function params(search: string): Params {
       ...(isBackend(backend) ? { backend } : {}),
       ...(tier ? { tier } : {}),
       ...(query.get('software') === '1' ? { allowSoftware: true } : {}),
+      ...(weights ? { weights } : {}),
       ...(Number.isInteger(context) && context > 0 ? { context } : {}),
     },
   };

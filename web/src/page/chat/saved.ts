@@ -18,6 +18,7 @@ interface SavedState {
   turns: SavedTurn[];
   settings: PageSettings;
   model: SavedModel;
+  weights?: string | undefined;
 }
 
 /** Where the model came from, if that can be opened again: a URL or a folder. */
@@ -27,6 +28,8 @@ export interface State {
   turns: Turn[];
   settings: PageSettings;
   model: SavedModel;
+  /** What its weights are rounded to; none: as stored. */
+  weights?: string | undefined;
 }
 
 export class Saved {
@@ -58,11 +61,11 @@ export class Saved {
       }
       turns.push({ ...turn, pictures: own });
     }
-    return { turns, settings: state.settings, model: state.model };
+    return { turns, settings: state.settings, model: state.model, weights: state.weights };
   }
 
   /** Keeps `state`, and of the pictures those that are in it. */
-  async save({ turns, settings, model }: State): Promise<void> {
+  async save({ turns, settings, model, weights }: State): Promise<void> {
     const database = await this.#database;
     const transaction = database.transaction([STATE, PICTURES], 'readwrite');
     const pictures = transaction.objectStore(PICTURES);
@@ -76,7 +79,7 @@ export class Saved {
       (turn): SavedTurn =>
         turn.role === 'user' ? { ...turn, pictures: turn.pictures.map(({ id, name }) => ({ id, name })) } : turn,
     );
-    const state: SavedState = { version: 1, turns: saved, settings, model };
+    const state: SavedState = { version: 1, turns: saved, settings, model, weights };
     transaction.objectStore(STATE).put(state, KEY);
     await new Promise<void>((resolve, reject) => {
       transaction.oncomplete = () => resolve();

@@ -20,10 +20,11 @@ export class ModelDialog {
     },
   });
   #backend = h('select', { attrs: { id: 'model-backend' } });
+  #weights = h('select', { attrs: { id: 'model-weights' } });
   #stored = h('div', { class: 'stored', attrs: { 'aria-live': 'polite' } });
   #files: HTMLInputElement;
 
-  constructor(private readonly onChoose: (source: ModelSource, backend: BackendName) => void) {
+  constructor(private readonly onChoose: (source: ModelSource, backend: BackendName, weights?: string) => void) {
     this.#files = h('input', {
       attrs: { type: 'file', multiple: true, webkitdirectory: true, hidden: true, tabindex: -1 },
     });
@@ -52,6 +53,12 @@ export class ModelDialog {
       ['cpu', 'CPU'],
     ];
     this.#backend.append(...names.map(([value, text]) => h('option', { text, attrs: { value } })));
+    const precisions = [
+      ['', 'As stored'],
+      ['8bit', '8 bits (half the memory)'],
+      ['4bit', '4 bits (a third of the memory)'],
+    ] as const;
+    this.#weights.append(...precisions.map(([value, text]) => h('option', { text, attrs: { value } })));
     this.#dialog = makeDialog(
       'model',
       'Model',
@@ -68,12 +75,14 @@ export class ModelDialog {
       ),
       section('From the web', 'Read in parts and kept in this browser, so that it is downloaded once.', form),
       h('div', { class: 'field' }, h('label', { text: 'Run on', attrs: { for: 'model-backend' } }), this.#backend),
+      h('div', { class: 'field' }, h('label', { text: 'Weights', attrs: { for: 'model-weights' } }), this.#weights),
       h('section', {}, h('h3', { text: 'Stored in this browser' }), this.#stored),
     );
   }
 
-  open(backend: BackendName): void {
+  open(backend: BackendName, weights: string | undefined): void {
     this.#backend.value = backend;
+    this.#weights.value = weights ?? '';
     this.#dialog.showModal();
     void this.#list();
   }
@@ -94,7 +103,7 @@ export class ModelDialog {
   #choose(source: ModelSource): void {
     this.#dialog.close();
     const { value } = this.#backend;
-    this.onChoose(source, isBackend(value) ? value : 'auto');
+    this.onChoose(source, isBackend(value) ? value : 'auto', this.#weights.value);
   }
 
   async #list(): Promise<void> {

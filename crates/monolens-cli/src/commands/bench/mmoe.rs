@@ -2,6 +2,8 @@
 //! against gathering the rows of each modality.
 
 use crate::args::{DeviceArgs, WeightArgs};
+use crate::bench::mmoe::{Round, Ways, load, mask};
+use crate::bench::plot::{Line, plot};
 use crate::bench::table::{Format, Table, number};
 use crate::bench::timing::Timing;
 use crate::exit::Outcome;
@@ -9,20 +11,12 @@ use crate::session::device_line;
 use crate::source::{ModelSource, RandomArgs};
 use anyhow::{Context, Result};
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 use monolens_engine::open_backend;
-use monolens_graph::backend::{Job, ProgramId};
-use monolens_graph::batch::{self, ROUTE_BLOCK};
-use monolens_graph::plan::Plan;
-use monolens_graph::{
-    Axes, Axis, Backend, DType, Expert, Graph, GraphBuilder, GraphError, Routed, ValueId, WeightFormat,
-    WeightSpec, ops,
-};
-use monolens_models::quant::Quantizer;
-use monolens_models::random::SplitMix;
 use serde_json::json;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Options of `monolens bench mmoe`.
 #[derive(Args, Clone, Debug)]
@@ -39,12 +33,18 @@ pub struct MmoeArgs {
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "256,1024")]
     pub tokens: Vec<usize>,
     /// Share of them that is visual, in per cent
-    #[arg(long, value_name = "P,P", value_delimiter = ',', default_value = "0,25,50,90,100",
+    #[arg(long, value_name = "P,P", value_delimiter = ',', default_value = "0,25,50,75,90,100",
         value_parser = clap::value_parser!(u8).range(0..=100))]
     pub visual: Vec<u8>,
-    /// Measurements of each, after one that does not count
+    /// Rounds of each mix at most, after one for each number of tokens that does not count
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub repeat: u16,
+    /// Seconds after which a mix has no further round
+    #[arg(long, value_name = "S", default_value_t = 10.0)]
+    pub seconds: f64,
+    /// Draws the ratios into this SVG file
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
     /// How the table is written
     #[arg(long, value_enum, default_value = "md")]
     pub format: Format,
@@ -53,10 +53,11 @@ pub struct MmoeArgs {
     pub device: DeviceArgs,
 }
 
-const COLUMNS: [&str; 9] = [
+const COLUMNS: [&str; 10] = [
     "tokens",
     "visual",
     "order",
+    "rounds",
     "routed, s",
     "spread",
     "both, s",
@@ -65,8 +66,48 @@ const COLUMNS: [&str; 9] = [
     "gathered / routed",
 ];
 
-/// Width of a row and of the inner layer.
-type Sizes = [usize; 2];
+/// A mix of rows.
+#[derive(Clone, Copy, Debug)]
+struct Mix {
+    tokens: usize,
+    /// In per cent.
+    share: u8,
+    interleaved: bool,
+}
+
+impl Mix {
+    fn visual(self) -> usize {
+        self.tokens * usize::from(self.share) / 100
+    }
+
+    fn order(self) -> &'static str {
+        if self.interleaved { "interleaved" } else { "runs" }
+    }
+}
+
+/// Medians of the rounds of a mix; ratios are of the two in one round, so that what else goes on touches both.
+struct Compared {
+    mix: Mix,
+    routed: Timing,
+    both: Timing,
+    gathered: Timing,
+    both_ratio: f64,
+    gathered_ratio: f64,
+}
+
+impl Compared {
+    fn of(mix: Mix, rounds: &[Round]) -> Self {
+        let timing = |of: &dyn Fn(&Round) -> f64| Timing::of(rounds.iter().map(of).collect());
+        Self {
+            mix,
+            routed: timing(&|r| r.routed),
+            both: timing(&|r| r.both),
+            gathered: timing(&|r| r.gathered),
+            both_ratio: timing(&|r| r.both / r.routed).median,
+            gathered_ratio: timing(&|r| r.gathered / r.routed).median,
+        }
+    }
+}
 
 /// Runs the command.
 ///
@@ -77,225 +118,114 @@ pub fn run(args: &MmoeArgs, quiet: bool) -> Result<Outcome> {
     let d = &model.config().decoder;
     let sizes = [d.hidden_size, d.intermediate_size];
     let mut opened = pollster::block_on(open_backend(&args.device.choice()))?;
-    let backend = &mut *opened.backend;
-    load(backend, args, sizes)?;
+    load(&mut *opened.backend, args.weights.weights, sizes)?;
     let most = args.tokens.iter().copied().max().context("expected some numbers of tokens, got none")?;
-    let mut bench = Bench::new(backend, sizes, most, usize::from(args.repeat))?;
-    let mut table = Table::new(&COLUMNS);
-    for &tokens in args.tokens.iter().filter(|&&n| n > 0) {
-        for &share in &args.visual {
-            let visual = tokens * usize::from(share) / 100;
-            let orders: &[&str] =
-                if visual == 0 || visual == tokens { &["runs"] } else { &["runs", "interleaved"] };
-            for &order in orders {
-                let mask = mask(tokens, visual, order == "interleaved");
-                let routed = bench.routed(&mask)?;
-                let both = bench.both(tokens)?;
-                let gathered = bench.gathered(&mask)?;
-                let ratio = |other: &Timing| number(other.median / routed.median);
-                table.row(vec![
-                    json!(tokens),
-                    json!(format!("{share} %")),
-                    json!(order),
-                    number(routed.median),
-                    json!(routed.spread_text()),
-                    number(both.median),
-                    ratio(&both),
-                    number(gathered.median),
-                    ratio(&gathered),
-                ]);
-            }
+    let mixes = mixes(args);
+    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(mixes.len() as u64) };
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} mixes, {elapsed} {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(500));
+    let mut ways = Ways::new(&mut *opened.backend, sizes, most)?;
+    let mut results: Vec<Compared> = Vec::new();
+    for mix in mixes {
+        bar.set_message(format!("{} tokens, {} % visual, {}", mix.tokens, mix.share, mix.order()));
+        let mask = mask(mix.tokens, mix.visual(), mix.interleaved);
+        if results.last().is_none_or(|last| last.mix.tokens != mix.tokens) {
+            ways.round(&mask)?;
         }
+        let (begun, mut rounds) = (Instant::now(), Vec::new());
+        while rounds.is_empty()
+            || rounds.len() < usize::from(args.repeat) && begun.elapsed().as_secs_f64() < args.seconds
+        {
+            rounds.push(ways.round(&mask)?);
+        }
+        results.push(Compared::of(mix, &rounds));
+        bar.inc(1);
     }
+    bar.finish_and_clear();
     if !quiet {
         let weights = args.weights.weights.map_or("bf16".to_owned(), |wish| wish.to_string());
         eprintln!("widths {sizes:?}, weights {weights}, {}", device_line(opened.backend.device()));
+        eprintln!("{}", break_even(&results));
     }
-    io::stdout().lock().write_all(table.show(args.format).as_bytes())?;
+    io::stdout().lock().write_all(table(&results).show(args.format).as_bytes())?;
+    if let Some(path) = &args.plot {
+        let title = format!("{} x {}", sizes[0], sizes[1]);
+        plot(path, &title, &lines(&results)).with_context(|| format!("cannot draw {}", path.display()))?;
+    }
     Ok(Outcome::Fine)
 }
 
-/// Which rows are visual: one run in the middle, or spread evenly.
-fn mask(tokens: usize, visual: usize, interleaved: bool) -> Vec<bool> {
-    let first = (tokens - visual) / 2;
-    let is_visual = |i: usize| match interleaved {
-        true => (i + 1) * visual / tokens > i * visual / tokens,
-        false => (first..first + visual).contains(&i),
-    };
-    (0..tokens).map(is_visual).collect()
-}
-
-/// Names of the weights of one expert.
-fn names(expert: &str) -> [String; 3] {
-    ["w1", "w3", "w2"].map(|part| format!("layers.0.{expert}.{part}.weight"))
-}
-
-/// Random weights of both experts in the format that was asked for, bf16 if none was.
-fn load(backend: &mut dyn Backend, args: &MmoeArgs, [width, inner]: Sizes) -> Result<()> {
-    let mut rng = SplitMix::new(1);
-    for name in ["feed_forward", "feed_forward_ve"].iter().flat_map(|expert| names(expert)) {
-        let shape = if name.contains("w2") { [width, inner] } else { [inner, width] };
-        let scale = (3.0 / shape[1] as f32).sqrt();
-        let mut value = || ((rng.next_u64() >> 40) as f32 / (1 << 23) as f32 - 1.0) * scale;
-        let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| value()).collect();
-        // The rule for a layer's weights goes by their full names.
-        let full = format!("language_model.model.{name}");
-        let rounded = args.weights.weights.and_then(|wish| wish.format(&full, &shape));
-        let spec = WeightSpec { name, shape: shape.to_vec() };
-        match rounded {
-            None => {
-                backend.begin_weight(&spec, DType::BF16.into())?;
-                let bytes = values.iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes());
-                backend.write_weight(&bytes.collect::<Vec<u8>>())?;
-            }
-            Some(format) => {
-                let mut quantizer = Quantizer::new(format);
-                let mut words = Vec::new();
-                quantizer.push(&values, &mut words);
-                backend.begin_weight(&spec, WeightFormat::Grouped(quantizer.format()))?;
-                backend.write_weight(&words)?;
-                backend.write_weight(&quantizer.finish().0)?;
+/// Every number of tokens with every share, in runs and interleaved where there are both kinds.
+fn mixes(args: &MmoeArgs) -> Vec<Mix> {
+    let mut all = Vec::new();
+    for &tokens in args.tokens.iter().filter(|&&n| n > 0) {
+        for &share in &args.visual {
+            let mix = Mix { tokens, share, interleaved: false };
+            all.push(mix);
+            if (1..tokens).contains(&mix.visual()) {
+                all.push(Mix { interleaved: true, ..mix });
             }
         }
-        backend.end_weight()?;
     }
-    let norm = WeightSpec { name: "norm".into(), shape: vec![width] };
-    backend.begin_weight(&norm, DType::F32.into())?;
-    backend.write_weight(&1f32.to_le_bytes().repeat(width))?;
-    Ok(backend.end_weight()?)
+    all
 }
 
-/// The programs that are compared.
-struct Bench<'a> {
-    backend: &'a mut dyn Backend,
-    width: usize,
-    repeat: usize,
-    routed: ProgramId,
-    both: ProgramId,
-    /// Gather and one expert, for each.
-    gathered: [ProgramId; 2],
-    x: Vec<u8>,
+fn table(results: &[Compared]) -> Table {
+    let mut table = Table::new(&COLUMNS);
+    for r in results {
+        table.row(vec![
+            json!(r.mix.tokens),
+            json!(format!("{} %", r.mix.share)),
+            json!(r.mix.order()),
+            json!(r.routed.count),
+            number(r.routed.median),
+            json!(r.routed.spread_text()),
+            number(r.both.median),
+            number(r.both_ratio),
+            number(r.gathered.median),
+            number(r.gathered_ratio),
+        ]);
+    }
+    table
 }
 
-impl<'a> Bench<'a> {
-    fn new(backend: &'a mut dyn Backend, sizes: Sizes, most: usize, repeat: usize) -> Result<Self> {
-        let limits = Axes::new()
-            .with(Axis::Rows, most)
-            .with(Axis::Samples, most)
-            .with(Axis::RouteBlocks, most.div_ceil(ROUTE_BLOCK));
-        let mut prepare = |graph: Result<Graph, GraphError>| {
-            let plan = Plan::new(&graph?, backend.capabilities(), limits);
-            anyhow::Ok(pollster::block_on(backend.prepare(plan))?)
-        };
-        let routed = prepare(routed_graph(sizes))?;
-        let both = prepare(both_graph(sizes))?;
-        let text = prepare(gathered_graph(sizes, "feed_forward"))?;
-        let visual = prepare(gathered_graph(sizes, "feed_forward_ve"))?;
-        let value = |i: usize| (i * 7919 % 1000) as f32 / 500.0 - 1.0;
-        let x = (0..most * sizes[0]).flat_map(|i| value(i).to_le_bytes()).collect();
-        Ok(Self { backend, width: sizes[0], repeat, routed, both, gathered: [text, visual], x })
-    }
-
-    fn time(&mut self, runs: &[(ProgramId, Axes, &[u32])]) -> Result<Timing> {
-        let x = &self.x;
-        let width = self.width;
-        let backend = &mut *self.backend;
-        Timing::measure(self.repeat, || {
-            let start = Instant::now();
-            for (program, axes, table) in runs {
-                let mut job = Job::new(*axes);
-                let table: &[u8] = bytemuck::cast_slice(table);
-                job.input("x", &x[..axes.get(Axis::Rows) * width * 4]);
-                job.input(batch::ROUTING, table).input(batch::SAMPLE_ROWS, table).read("y");
-                pollster::block_on(backend.run(*program, &job))?;
-            }
-            Ok(start.elapsed().as_secs_f64())
+/// Where routing stops being the faster way.
+fn break_even(results: &[Compared]) -> String {
+    let slower: Vec<String> = results
+        .iter()
+        .filter(|r| r.both_ratio < 1.0)
+        .map(|r| {
+            format!(
+                "{} tokens, {} % visual, {} ({:.2})",
+                r.mix.tokens,
+                r.mix.share,
+                r.mix.order(),
+                r.both_ratio
+            )
         })
-    }
-
-    fn routed(&mut self, mask: &[bool]) -> Result<Timing> {
-        let table = batch::routing(mask);
-        let blocks = table.len() / (1 + ROUTE_BLOCK);
-        let axes = Axes::new().with(Axis::Rows, mask.len()).with(Axis::RouteBlocks, blocks);
-        self.time(&[(self.routed, axes, &table[..])])
-    }
-
-    fn both(&mut self, rows: usize) -> Result<Timing> {
-        self.time(&[(self.both, Axes::new().with(Axis::Rows, rows), &[][..])])
-    }
-
-    /// What brings the rows back to their places is not counted, in favour of this one.
-    fn gathered(&mut self, mask: &[bool]) -> Result<Timing> {
-        let rows = |visual: bool| -> Vec<u32> {
-            (0..mask.len() as u32).filter(|&i| mask[i as usize] == visual).collect()
-        };
-        let [text, visual] = [rows(false), rows(true)];
-        let axes = |rows: &[u32]| Axes::new().with(Axis::Rows, mask.len()).with(Axis::Samples, rows.len());
-        let all =
-            [(self.gathered[0], axes(&text), &text[..]), (self.gathered[1], axes(&visual), &visual[..])];
-        let some: Vec<_> = all.into_iter().filter(|(_, _, rows)| !rows.is_empty()).collect();
-        self.time(&some)
+        .collect();
+    match slower.is_empty() {
+        true => "routing is never slower than computing both: no break-even in this table".into(),
+        false => format!("routing is slower than computing both at: {}", slower.join("; ")),
     }
 }
 
-/// x + w2 · (silu(w1 · norm(x)) ∘ w3 · norm(x)), each row with the experts that are named.
-fn feed_forward(
-    g: &mut GraphBuilder,
-    [width, inner]: Sizes,
-    x: ValueId,
-    experts: &[&str],
-    routing: Option<ValueId>,
-) -> Result<ValueId, GraphError> {
-    let weight = g.weight("norm", [width]);
-    let z = g.push("norm", ops::RmsNorm { weight, eps: 1e-5 }, &[x])?;
-    let linear = |g: &mut GraphBuilder, part: usize, shape: [usize; 2], x: ValueId| {
-        let mut of = |expert: &str| Expert::Weight(g.weight(names(expert)[part].clone(), shape));
-        let text = of(experts[0]);
-        let visual = experts.get(1).map(|expert| of(expert));
-        let op = ops::Linear::routed(Routed { text, visual }, None);
-        let inputs: Vec<ValueId> = std::iter::once(x).chain(routing).collect();
-        g.push(format!("{}.{part}", experts[0]), op, &inputs)
-    };
-    let gate = linear(g, 0, [inner, width], z)?;
-    let up = linear(g, 1, [inner, width], z)?;
-    let h = g.push("swiglu", ops::SwiGlu, &[gate, up])?;
-    let down = linear(g, 2, [width, inner], h)?;
-    g.push("add", ops::Add, &[x, down])
-}
-
-fn rows_of_x(g: &mut GraphBuilder, width: usize) -> ValueId {
-    g.input("x", DType::F32, [Axis::Rows.into(), width.into()])
-}
-
-fn routed_graph(sizes: Sizes) -> Result<Graph, GraphError> {
-    let mut g = GraphBuilder::new("routed");
-    let x = rows_of_x(&mut g, sizes[0]);
-    let shape = [Axis::RouteBlocks.into(), (1 + ROUTE_BLOCK).into()];
-    let routing = g.input(batch::ROUTING, DType::U32, shape);
-    let y = feed_forward(&mut g, sizes, x, &["feed_forward", "feed_forward_ve"], Some(routing))?;
-    g.output("y", y)?;
-    Ok(g.finish())
-}
-
-fn both_graph(sizes: Sizes) -> Result<Graph, GraphError> {
-    let mut g = GraphBuilder::new("both");
-    let x = rows_of_x(&mut g, sizes[0]);
-    let text = feed_forward(&mut g, sizes, x, &["feed_forward"], None)?;
-    let visual = feed_forward(&mut g, sizes, x, &["feed_forward_ve"], None)?;
-    // In place of the choice by mask: one more pass over both results.
-    let y = g.push("blend", ops::Add, &[text, visual])?;
-    g.output("y", y)?;
-    Ok(g.finish())
-}
-
-fn gathered_graph(sizes: Sizes, expert: &str) -> Result<Graph, GraphError> {
-    let mut g = GraphBuilder::new("gathered");
-    let x = rows_of_x(&mut g, sizes[0]);
-    let picked = g.input(batch::SAMPLE_ROWS, DType::U32, [Axis::Samples.into()]);
-    let x = g.push("gather", ops::GatherRows, &[x, picked])?;
-    let y = feed_forward(&mut g, sizes, x, &[expert], None)?;
-    g.output("y", y)?;
-    Ok(g.finish())
+/// A line for each number of tokens and order, against each of the other ways.
+fn lines(results: &[Compared]) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    for r in results {
+        for (against, ratio) in [("both", r.both_ratio), ("gathered", r.gathered_ratio)] {
+            let name = format!("{} tokens, {}", r.mix.tokens, r.mix.order());
+            let at = lines.iter().position(|line| line.name == name && line.against == against);
+            let at = at.unwrap_or_else(|| {
+                lines.push(Line { name, against, dashed: r.mix.interleaved, points: Vec::new() });
+                lines.len() - 1
+            });
+            lines[at].points.push((f64::from(r.mix.share), ratio));
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -303,14 +233,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn masks_have_as_many_visual_rows_as_asked_for() {
-        for (tokens, visual) in [(10, 0), (10, 10), (16, 4), (17, 9)] {
-            for interleaved in [false, true] {
-                let mask = mask(tokens, visual, interleaved);
-                assert_eq!(mask.iter().filter(|&&v| v).count(), visual);
-            }
-        }
-        assert_eq!(mask(4, 2, true), [false, true, false, true]);
-        assert_eq!(mask(4, 2, false), [false, true, true, false]);
+    fn the_break_even_is_told() {
+        let mix = Mix { tokens: 64, share: 50, interleaved: true };
+        let result = |routed| Compared::of(mix, &[Round { routed, both: 2.0, gathered: 1.0 }]);
+        assert!(break_even(&[result(1.0)]).contains("never slower"));
+        assert!(
+            break_even(&[result(1.0), result(4.0)]).contains("64 tokens, 50 % visual, interleaved (0.50)")
+        );
+        let lines = lines(&[result(1.0), result(4.0)]);
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0].points, [(50.0, 2.0), (50.0, 0.5)]);
     }
 }

@@ -1,6 +1,7 @@
 //! `monolens bench`: how fast, beside what the device can do; and what smaller weights cost.
 
 mod mmoe;
+mod ops;
 mod quality;
 mod speed;
 
@@ -23,6 +24,8 @@ pub struct BenchArgs {
 /// What can be measured beside speed.
 #[derive(Clone, Debug, Subcommand)]
 pub enum What {
+    /// The time of each operator in a decoded token, in reading a prompt and an image
+    Ops(ops::OpsArgs),
     /// What weights in 8 or 4 bits cost: agreement with the weights as stored, perplexity
     Quality(quality::QualityArgs),
     /// The routed feed-forward network against computing both experts and against gathering rows
@@ -36,6 +39,7 @@ pub enum What {
 pub fn run(args: &BenchArgs, quiet: bool) -> Result<Outcome> {
     match &args.what {
         None => speed::run(&args.speed, quiet),
+        Some(What::Ops(args)) => ops::run(args, quiet),
         Some(What::Quality(args)) => quality::run(args, quiet),
         Some(What::Mmoe(args)) => mmoe::run(args, quiet),
     }

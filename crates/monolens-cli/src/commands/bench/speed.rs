@@ -1,26 +1,21 @@
 //! `monolens bench`: prompts (pp), answers (tg) and the time to the first token of an image (ttft).
 
 use crate::args::{DeviceArgs, WeightArgs};
+use crate::bench::driver::{Driver, ImagePrompt};
 use crate::bench::limits::Limits;
 use crate::bench::table::{Format, Table, number};
 use crate::bench::timing::Timing;
 use crate::bench::work::Work;
-use crate::bundled;
 use crate::exit::Outcome;
-use crate::photos::Photo;
 use crate::session::{self, device_line};
 use crate::source::{ModelSource, RandomArgs};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
-use monolens_engine::{
-    Chat, Engine, EngineOptions, Event, Image, Prompt, RequestId, Settings, TileOptions, open_backend,
-};
+use monolens_engine::{EngineOptions, Prompt, RequestId, open_backend};
 use monolens_graph::DType;
-use monolens_models::random::SplitMix;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::Instant;
 
 /// Options of `monolens bench` without a command.
 #[derive(Args, Clone, Debug)]
@@ -82,7 +77,7 @@ const COLUMNS: [&str; 11] = [
 
 /// Everything that a measurement needs.
 struct Bench {
-    engine: Engine,
+    driver: Driver,
     work: Work,
     limits: Limits,
     repeat: usize,
@@ -120,11 +115,17 @@ pub fn run(args: &SpeedArgs, quiet: bool) -> Result<Outcome> {
     let work = Work::of(&model, args.weights.weights, opened.backend.capabilities(), kv)?;
     drop(opened);
     let weights = args.weights.weights.map_or("as stored".to_owned(), |wish| wish.to_string());
-    let mut bench =
-        Bench { engine: session.engine, work, limits, repeat, weights, table: Table::new(&COLUMNS) };
+    let mut bench = Bench {
+        driver: Driver { engine: session.engine },
+        work,
+        limits,
+        repeat,
+        weights,
+        table: Table::new(&COLUMNS),
+    };
     if !quiet {
-        let (memory, limits) = (bench.engine.memory().device, &bench.limits);
-        eprintln!("{} on {}", source.name(), device_line(bench.engine.device()));
+        let (memory, limits) = (bench.driver.engine.memory().device, &bench.limits);
+        eprintln!("{} on {}", source.name(), device_line(bench.driver.engine.device()));
         eprintln!(
             "limits in this run: stream {:.1} GB/s, product {:.1} GFLOP/s; on the device: weights {:.3} GB, \
              states {:.3} GB, activations {:.3} GB; loaded in {:.1} s",
@@ -154,63 +155,33 @@ pub fn run(args: &SpeedArgs, quiet: bool) -> Result<Outcome> {
 }
 
 impl Bench {
-    /// Ids that are neither image placeholders nor ends; each seed gives others.
-    fn ids(&self, count: usize, seed: u64) -> Vec<u32> {
-        let mut rng = SplitMix::new(seed);
-        // The special tokens are the last of a vocabulary, the bytes its first.
-        let most = self.engine.model().tokenizer().vocab_size().saturating_sub(64).max(260);
-        (0..count).map(|_| 259 + rng.below(most - 259) as u32).collect()
-    }
-
     /// Lets all requests come to their ends; gives the seconds of the steps in which every one of them made a token.
     fn finish(&mut self, ids: &[RequestId]) -> Result<(f64, usize)> {
         let (mut seconds, mut tokens) = (0.0, 0);
-        while self.engine.is_busy() {
-            let start = Instant::now();
-            let events = pollster::block_on(self.engine.step())?;
-            let took = start.elapsed().as_secs_f64();
-            let mut made = 0;
-            let mut reads = false;
-            for (_, event) in events {
-                match event? {
-                    Event::Token { .. } => made += 1,
-                    Event::Prefill { .. } => reads = true,
-                    Event::Started { .. } | Event::Finished { .. } => {}
-                }
-            }
-            if made == ids.len() && !reads {
-                (seconds, tokens) = (seconds + took, tokens + made);
+        while self.driver.engine.is_busy() {
+            let step = self.driver.step()?;
+            if step.tokens == ids.len() && !step.reads {
+                (seconds, tokens) = (seconds + step.seconds, tokens + step.tokens);
             }
         }
         Ok((seconds, tokens))
-    }
-
-    fn settings(tokens: usize) -> Settings {
-        Settings { use_model_stop_ids: false, ..Settings::greedy(tokens) }
-    }
-
-    /// Reads a prompt and makes one token; seconds from the request to it.
-    fn read(&mut self, prompt: Prompt) -> Result<f64> {
-        let start = Instant::now();
-        let id = self.engine.submit(prompt, Self::settings(1))?;
-        self.finish(&[id])?;
-        Ok(start.elapsed().as_secs_f64())
     }
 
     fn prompt(&mut self, rows: usize, depth: usize) -> Result<()> {
         if rows == 0 {
             return Ok(());
         }
-        let before = self.ids(depth, 1);
+        let before = self.driver.ids(depth, 1);
         let mut seed = 2;
+        let driver = &mut self.driver;
         let timing = Timing::measure(self.repeat, || {
-            self.engine.clear_prefix_cache();
+            driver.engine.clear_prefix_cache();
             if depth > 0 {
-                self.read(Prompt { ids: before.clone(), images: Vec::new() })?;
+                driver.read(Prompt { ids: before.clone(), images: Vec::new() })?;
             }
             seed += 1;
-            let ids = [&before[..], &self.ids(rows, seed)[..]].concat();
-            self.read(Prompt { ids, images: Vec::new() })
+            let ids = [&before[..], &driver.ids(rows, seed)[..]].concat();
+            driver.read(Prompt { ids, images: Vec::new() })
         })?;
         let flops = self.work.prompt_flops(rows, depth);
         self.row(&format!("pp {rows}{}", at(depth)), rows as f64, &timing, None, Some(flops));
@@ -221,11 +192,10 @@ impl Bench {
         if tokens == 0 {
             return Ok(());
         }
-        let before = self.ids(depth.max(1), 1);
+        let prompt = self.driver.text(depth.max(1), 1);
         let timing: Timing = Timing::measure(self.repeat, || {
-            let prompt = Prompt { ids: before.clone(), images: Vec::new() };
             let ids = (0..batch)
-                .map(|_| self.engine.submit(prompt.clone(), Self::settings(tokens + 1)))
+                .map(|_| self.driver.submit(prompt.clone(), tokens + 1))
                 .collect::<Result<Vec<_>, _>>()?;
             let (seconds, made) = self.finish(&ids)?;
             if made == 0 {
@@ -248,30 +218,21 @@ impl Bench {
     }
 
     fn first_token(&mut self, tiles: usize, text: usize) -> Result<()> {
-        let example = bundled::example()?;
-        // A thumbnail comes to what is cut into more than one.
-        let photo = Photo::decode(example.name, example.bytes)?.side_by_side(tiles.max(2) - 1)?;
-        let options = TileOptions { max_tiles: Some(tiles), budget: None };
-        let (images, _) = crate::photos::tile(self.engine.model(), &[photo], &options)?;
-        let made: usize = images.iter().map(|i: &Image| i.tiles().count()).sum();
-        let mut chat = Chat::new();
-        chat.ask("?", images);
-        let mut prompt = self.engine.prompt(&chat).context("the prompt of an image")?;
-        prompt.ids.extend(self.ids(text, 5));
-        let visual = made * self.engine.model().config().num_image_token();
+        let ImagePrompt { prompt, tiles, visual } = self.driver.image(tiles, text)?;
         let rows = prompt.ids.len();
+        let driver = &mut self.driver;
         let timing = Timing::measure(self.repeat, || {
-            self.engine.clear_prefix_cache();
-            self.read(prompt.clone())
+            driver.engine.clear_prefix_cache();
+            driver.read(prompt.clone())
         })?;
-        let name = format!("ttft, {made} tiles ({visual} visual of {rows} tokens)");
-        let flops = self.work.prompt_flops(rows, 0);
+        let name = format!("ttft, {tiles} tiles ({visual} visual of {rows} tokens)");
+        let flops = self.work.prompt_flops(rows, 0) + tiles as f64 * self.work.flops_a_tile;
         self.row(&name, rows as f64, &timing, None, Some(flops));
         Ok(())
     }
 
     fn row(&mut self, name: &str, tokens: f64, timing: &Timing, bytes: Option<f64>, flops: Option<f64>) {
-        let device = self.engine.device();
+        let device = self.driver.engine.device();
         let seconds = timing.median;
         let rate = |amount: Option<f64>| amount.map_or(Value::Null, |a| number(a / seconds / 1e9));
         let share = |amount: Option<f64>, limit: f64| {

@@ -1,6 +1,8 @@
 //! Products of a few rows with a weight, reading the weight once.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 
 use super::{View, dot};
@@ -38,6 +40,21 @@ pub fn gemv(isa: Isa, x: &[f32], w: View<'_>, inner: usize, out: &mut [f32], scr
             }
             _ => {}
         }
+    }
+    #[cfg(target_arch = "x86_64")]
+    if let (Level::Avx2, View::BF16(w), 2..) = (isa.0, w, rows) {
+        for (x, out) in x.chunks(ROWS * inner).zip(out.chunks_mut(ROWS * columns)) {
+            // SAFETY: an `Isa` is only made on a machine that has it; `w` has this many rows.
+            unsafe {
+                match x.len() / inner {
+                    1 => avx2::rows::<1>(x, w, inner, columns, out),
+                    2 => avx2::rows::<2>(x, w, inner, columns, out),
+                    3 => avx2::rows::<3>(x, w, inner, columns, out),
+                    _ => avx2::rows::<ROWS>(x, w, inner, columns, out),
+                }
+            }
+        }
+        return;
     }
     for n in 0..columns {
         let w = w.part(n * inner, (n + 1) * inner);

@@ -1,0 +1,1 @@
+"""What the peers share: the model's sizes, timing, Monolens' own numbers, the report."""

@@ -1,0 +1,109 @@
+"""llama.cpp on the CPU, built here for this CPU: a language model of the same shape, prompts (pp) and answers (tg)."""
+
+import ctypes
+import os
+import random
+from pathlib import Path
+
+import llama_cpp
+
+from bench import gguf_model, ours
+from bench.report import Row
+from bench.sizes import QUICK, VOCAB
+from bench.timing import Timing, measure
+
+FILES = Path(__file__).resolve().parents[1] / ".state"
+PROMPT, ANSWER, DEPTH = (256, 16, 0) if QUICK else (512, 32, 1024)
+
+
+class Model:
+    """A loaded file and its context."""
+
+    def __init__(self, path: Path, gpu_layers: int = 0, ubatch: int = 512):
+        quiet = llama_cpp.llama_log_callback(lambda *_: None)
+        llama_cpp.llama_log_set(quiet, ctypes.c_void_p())
+        self._quiet = quiet
+        options = llama_cpp.llama_model_default_params()
+        options.n_gpu_layers = gpu_layers
+        self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), options)
+        if not self.model:
+            raise SystemExit(f"llama.cpp does not load {path}")
+        options = llama_cpp.llama_context_default_params()
+        options.n_ctx = DEPTH + PROMPT + ANSWER
+        options.n_batch, options.n_ubatch = 2048, ubatch
+        options.n_threads = options.n_threads_batch = os.cpu_count() or 1
+        self.context = llama_cpp.llama_init_from_model(self.model, options)
+
+    def decode(self, count: int) -> None:
+        """Random ids behind what is there; logits of the last."""
+        ids = (ctypes.c_int32 * count)(*(random.randrange(VOCAB) for _ in range(count)))
+        if llama_cpp.llama_decode(self.context, llama_cpp.llama_batch_get_one(ids, count)) != 0:
+            raise SystemExit("llama.cpp: llama_decode failed")
+        llama_cpp.llama_synchronize(self.context)
+
+    def clear(self) -> None:
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), True)
+
+    def prompt(self, rows: int, repeat: int) -> Timing:
+        def work() -> None:
+            self.clear()
+            self.decode(rows)
+
+        return measure(work, repeat)
+
+    def answer(self, tokens: int, depth: int, repeat: int) -> Timing:
+        """Seconds a token."""
+        self.clear()
+        if depth:
+            self.decode(depth)
+        memory = llama_cpp.llama_get_memory(self.context)
+
+        def work() -> None:
+            llama_cpp.llama_memory_seq_rm(memory, 0, max(depth, 1), -1)
+            for _ in range(tokens):
+                self.decode(1)
+
+        if depth == 0:
+            self.decode(1)
+        return measure(work, repeat).scaled(1 / tokens)
+
+    def close(self) -> None:
+        llama_cpp.llama_free(self.context)
+        llama_cpp.llama_model_free(self.model)
+
+
+def run_halves(repeat: int) -> tuple[list[Row], str]:
+    return _run(repeat, "bf16", "bf16", "f16")
+
+
+def run_eight(repeat: int) -> tuple[list[Row], str]:
+    return _run(repeat, "8bit", "q8_0")
+
+
+def run_four(repeat: int) -> tuple[list[Row], str]:
+    return _run(repeat, "4bit", "q4_0", "q4_k")
+
+
+def _run(repeat: int, weights: str, *kinds: str) -> tuple[list[Row], str]:
+    """Our model with these weights against files of these kinds."""
+    for kind in kinds:
+        gguf_model.write(_file(kind), kind)
+    asked = () if weights == "bf16" else (f"--weights={weights}",)
+    mine = ours.bench(f"--pp={PROMPT}", f"--tg={ANSWER}", *asked, repeat=repeat)
+    if DEPTH:
+        mine |= ours.bench("--pp=0", f"--tg={ANSWER}", f"--depth={DEPTH}", *asked, repeat=repeat)
+    rows = []
+    for kind in kinds:
+        model = Model(_file(kind))
+        theirs = {f"pp {PROMPT}": model.prompt(PROMPT, repeat)}
+        theirs[f"tg {ANSWER}"] = model.answer(ANSWER, 0, repeat)
+        if DEPTH:
+            theirs[f"tg {ANSWER} @ {DEPTH}"] = model.answer(ANSWER, DEPTH, repeat)
+        model.close()
+        rows += [Row(test, "llama.cpp", kind, timing, weights, mine[test]) for test, timing in theirs.items()]
+    version = llama_cpp.__version__
+    return rows, f"llama.cpp by llama-cpp-python {version}, built with its own defaults for this CPU. tg: seconds a token."
+
+
+def _file(kind: str) -> Path:
+    return FILES / f"llama-{kind}.gguf"
