@@ -20,8 +20,8 @@ PROMPT, ANSWER, DEPTH = (256, 16, 0) if QUICK else (512, 32, 1024)
 class Model:
     """A loaded file and its context."""
 
-    def __init__(self, path: Path, vocab: int = VOCAB):
-        self.vocab = vocab
+    def __init__(self, path: Path, vocab: int = VOCAB, every_row: bool = False):
+        self.vocab, self.every_row = vocab, every_row
         quiet = llama_cpp.llama_log_callback(lambda *_: None)
         llama_cpp.llama_log_set(quiet, ctypes.c_void_p())
         self._quiet = quiet
@@ -36,9 +36,13 @@ class Model:
         self.context = llama_cpp.llama_init_from_model(self.model, options)
 
     def decode(self, count: int) -> None:
-        """Random ids behind what is there; logits of the last."""
+        """Random ids behind what is there; logits of the last, or of all if each row is to pass the last layer whole."""
         ids = (ctypes.c_int32 * count)(*(random.randrange(self.vocab) for _ in range(count)))
-        if llama_cpp.llama_decode(self.context, llama_cpp.llama_batch_get_one(ids, count)) != 0:
+        batch = llama_cpp.llama_batch_get_one(ids, count)
+        if self.every_row:
+            wanted = (ctypes.c_int8 * count)(*([1] * count))
+            batch.logits = ctypes.cast(wanted, ctypes.POINTER(ctypes.c_int8))
+        if llama_cpp.llama_decode(self.context, batch) != 0:
             raise SystemExit("llama.cpp: llama_decode failed")
         llama_cpp.llama_synchronize(self.context)
 
@@ -81,7 +85,8 @@ def run_layer(repeat: int) -> tuple[list[Row], str]:
         for kind in kinds:
             file = FILES / f"llama-{kind}-one-layer.gguf"
             gguf_model.write(file, kind, layers=1, vocab=LITTLE)
-            model = Model(file, LITTLE)
+            # It drops rows without logits before the last layer's feed-forward network, here the only one.
+            model = Model(file, LITTLE, every_row=True)
             theirs = (model.prompt(310, repeat), model.answer(1, 310, repeat))
             model.close()
             rows += [
