@@ -17,6 +17,7 @@ PARTS = {
     "torch_model": "PyTorch, written as the official code: 24 layers",
     "torch_model.run_long": "the same with a longer prompt",
     "onnx": "onnxruntime: blocks of a layer",
+    "llama.run_layer": "llama.cpp on the CPU: a layer",
     "llama.run_halves": "llama.cpp on the CPU: a language model of the same shape, weights of 16 bits",
     "llama.run_eight": "the same with weights of 8 bits",
     "llama.run_four": "the same with weights of 4 bits",

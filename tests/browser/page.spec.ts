@@ -1,7 +1,7 @@
 /** The page itself: reload, keyboard, accessibility, frames, looks. */
 import { AxeBuilder } from '@axe-core/playwright';
 import { expect, test } from './lib/browser.ts';
-import { example, ON_GPU, TALKATIVE } from './lib/monolens-page.ts';
+import { example, ON_CPU, ON_GPU, TALKATIVE } from './lib/monolens-page.ts';
 
 const QUESTION = 'What is this?';
 
@@ -19,9 +19,10 @@ test('a conversation survives a reload, with its pictures', async ({ monolens, s
   await expect(monolens.answers).toHaveCount(0);
 });
 
-test('the page has a security policy without inline scripts', async ({ site }) => {
+test('the page has a security policy without inline scripts', async ({ monolens, site }) => {
   const html = await (await fetch(site.url)).text();
-  const policy = /http-equiv="Content-Security-Policy" content="([^"]+)"/.exec(html)?.[1] ?? '';
+  await monolens.page.goto(site.url + ON_CPU);
+  const policy = await monolens.page.locator('meta[http-equiv="Content-Security-Policy"]').getAttribute('content');
   expect(policy).toContain("script-src 'self' 'wasm-unsafe-eval'");
   expect(policy).not.toContain('unsafe-inline');
   for (const [script] of html.matchAll(/<script[^>]*>/g)) expect(script).toContain('src=');

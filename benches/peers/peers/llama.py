@@ -9,35 +9,40 @@ import llama_cpp
 
 from bench import gguf_model, ours
 from bench.report import Row
-from bench.sizes import QUICK, VOCAB
+from bench.sizes import QUICK, VOCAB, Step
 from bench.timing import Timing, measure
 
 FILES = Path(__file__).resolve().parents[1] / ".state"
+LITTLE = 256
 PROMPT, ANSWER, DEPTH = (256, 16, 0) if QUICK else (512, 32, 1024)
 
 
 class Model:
     """A loaded file and its context."""
 
-    def __init__(self, path: Path, gpu_layers: int = 0, ubatch: int = 512):
+    def __init__(self, path: Path, vocab: int = VOCAB, every_row: bool = False):
+        self.vocab, self.every_row = vocab, every_row
         quiet = llama_cpp.llama_log_callback(lambda *_: None)
         llama_cpp.llama_log_set(quiet, ctypes.c_void_p())
         self._quiet = quiet
         options = llama_cpp.llama_model_default_params()
-        options.n_gpu_layers = gpu_layers
         self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), options)
         if not self.model:
             raise SystemExit(f"llama.cpp does not load {path}")
         options = llama_cpp.llama_context_default_params()
-        options.n_ctx = DEPTH + PROMPT + ANSWER
-        options.n_batch, options.n_ubatch = 2048, ubatch
+        options.n_ctx = max(DEPTH + PROMPT + ANSWER, 512)
+        options.n_batch, options.n_ubatch = 2048, 512
         options.n_threads = options.n_threads_batch = os.cpu_count() or 1
         self.context = llama_cpp.llama_init_from_model(self.model, options)
 
     def decode(self, count: int) -> None:
-        """Random ids behind what is there; logits of the last."""
-        ids = (ctypes.c_int32 * count)(*(random.randrange(VOCAB) for _ in range(count)))
-        if llama_cpp.llama_decode(self.context, llama_cpp.llama_batch_get_one(ids, count)) != 0:
+        """Random ids behind what is there; logits of the last, or of all if each row is to pass the last layer whole."""
+        ids = (ctypes.c_int32 * count)(*(random.randrange(self.vocab) for _ in range(count)))
+        batch = llama_cpp.llama_batch_get_one(ids, count)
+        if self.every_row:
+            wanted = (ctypes.c_int8 * count)(*([1] * count))
+            batch.logits = ctypes.cast(wanted, ctypes.POINTER(ctypes.c_int8))
+        if llama_cpp.llama_decode(self.context, batch) != 0:
             raise SystemExit("llama.cpp: llama_decode failed")
         llama_cpp.llama_synchronize(self.context)
 
@@ -70,6 +75,25 @@ class Model:
     def close(self) -> None:
         llama_cpp.llama_free(self.context)
         llama_cpp.llama_model_free(self.model)
+
+
+def run_layer(repeat: int) -> tuple[list[Row], str]:
+    """A layer alone: a model of one layer with a tiny vocabulary, in seconds where the whole takes minutes."""
+    rows, steps = [], (Step(310), Step(1, 0, 310))
+    for weights, kinds in (("bf16", ("bf16", "f16")), ("8bit", ("q8_0",)), ("4bit", ("q4_0", "q4_k"))):
+        mine, _ = ours.blocks(weights, steps=steps, blocks=("layer",), repeat=repeat)
+        for kind in kinds:
+            file = FILES / f"llama-{kind}-one-layer.gguf"
+            gguf_model.write(file, kind, layers=1, vocab=LITTLE)
+            # It drops rows without logits before the last layer's feed-forward network, here the only one.
+            model = Model(file, LITTLE, every_row=True)
+            theirs = (model.prompt(310, repeat), model.answer(1, 310, repeat))
+            model.close()
+            rows += [
+                Row(f"layer, {step.name}", "llama.cpp", kind, timing, weights, mine["layer", step])
+                for step, timing in zip(steps, theirs, strict=True)
+            ]
+    return rows, f"llama.cpp by llama-cpp-python {llama_cpp.__version__}: a model of one layer with a vocabulary of {LITTLE}."
 
 
 def run_halves(repeat: int) -> tuple[list[Row], str]:

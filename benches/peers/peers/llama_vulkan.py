@@ -32,9 +32,9 @@ class Model:
         self.context = llama_cpp.LlamaContext(self.model, options, verbose=False)
 
     def decode(self, count: int, start: int) -> None:
+        # Logits of all rows: it drops others before the last layer's feed-forward network, here the only one.
         batch = llama_cpp.LlamaBatch(n_tokens=count, embd=0, n_seq_max=1)
-        batch.set_batch([i * 7 % VOCAB for i in range(count)], start, False)
-        batch.set_last_logits_to_true()
+        batch.set_batch([i * 7 % VOCAB for i in range(count)], start, True)
         self.context.decode(batch)
         self.context.synchronize()
 

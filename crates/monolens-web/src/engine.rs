@@ -3,7 +3,7 @@
 use crate::border::{self, ChatMessage, EngineStats, ImageInfo, Memory, ModelInfo, Segment, Submitted};
 use crate::failure::Failure;
 use crate::files::{FileReader, Files, ModelFiles};
-use crate::load::{self, Listener, Loaded, OnProgress, OpenDevice};
+use crate::load::{self, Listener, Loaded, MakeBackend, OnProgress, OpenDevice};
 use crate::turns::Turns;
 use crate::{panics, selftest};
 use js_sys::{Array, Float32Array, Object, Promise, Reflect};
@@ -11,7 +11,6 @@ use monolens_engine::{
     BackendChoice, Chat, Engine, Image, Images, Message, Prompt, PromptShape, Role, SegmentKind, Settings,
     TileOptions,
 };
-use monolens_graph::Backend;
 use monolens_models::Model;
 use monolens_models::image::DecodeOptions;
 use std::cell::{Cell, RefCell};
@@ -36,7 +35,7 @@ struct Inner {
     info: RefCell<ModelInfo>,
     stats: Cell<EngineStats>,
     destroy: RefCell<Option<Box<dyn Fn()>>>,
-    sibling: RefCell<Option<Box<dyn Fn() -> Box<dyn Backend>>>>,
+    sibling: RefCell<Option<MakeBackend>>,
     images: RefCell<BTreeMap<u32, Image>>,
     next_image: Cell<u32>,
 }

@@ -82,12 +82,15 @@ pub(crate) struct Loaded {
     pub device: OpenDevice,
 }
 
+/// Makes another backend on the same device, with the kernels that are compiled already.
+pub(crate) type MakeBackend = Box<dyn Fn() -> Box<dyn Backend>>;
+
 /// What is known of an open device besides the engine.
 pub(crate) struct OpenDevice {
     pub name: String,
     pub reason: String,
     pub destroy: Option<Box<dyn Fn()>>,
-    pub sibling: Option<Box<dyn Fn() -> Box<dyn Backend>>>,
+    pub sibling: Option<MakeBackend>,
 }
 
 impl Loaded {

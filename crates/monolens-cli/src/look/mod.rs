@@ -91,8 +91,7 @@ mod tests {
             names(parts),
             expected(&[("system", 4), ("user text", 3), ("image", 2), ("user text", 3), ("answer", 4)])
         );
-        assert_eq!(rows.len(), 1);
-        assert_eq!(rows[0], 7..9);
+        assert_eq!(rows, vec![7..9; 1]);
 
         let two = [run(User, 1), run(Image(0), 2), run(User, 1), run(Image(1), 3)];
         let (parts, rows) = super::parts(&two, 1);
