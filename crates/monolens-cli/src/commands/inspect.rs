@@ -10,7 +10,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 use monolens_engine::{EngineOptions, Quantization, open_backend};
 use monolens_graph::batch::{PAGE_SIZE, QUERY_BLOCK, ROUTE_BLOCK};
 use monolens_graph::plan::{Capabilities, Plan};
-use monolens_graph::{Axes, Axis, DType, Graph};
+use monolens_graph::{Axes, Axis, DType, Graph, Op, WeightId};
 use monolens_models::graphs::DecoderOptions;
 use monolens_models::{Model, PartSize, part_sizes};
 use serde_json::{Value, json};
@@ -282,7 +282,7 @@ fn kv_bytes(model: &Model, kv_dtype: DType) -> u64 {
     (2 * d.num_layers * d.num_kv_heads * d.head_size() * kv_dtype.bytes()) as u64
 }
 
-/// Bytes of weights that a plan reads.
+/// Bytes of weights that a plan reads; of an embedding table it reads a row a token, which is next to nothing.
 fn weight_bytes(model: &Model, wish: Option<Quantization>, plan: &Plan) -> u64 {
     let graph = &plan.graph;
     let bytes = |id| {
@@ -290,7 +290,10 @@ fn weight_bytes(model: &Model, wish: Option<Quantization>, plan: &Plan) -> u64 {
         let format = model.supply(weight, wish).map(|supply| supply.format());
         format.ok().and_then(|format| format.bytes(&weight.shape)).map_or(0, |bytes| bytes as u64)
     };
-    graph.used_weights().into_iter().map(bytes).sum()
+    let read = |id: &WeightId| {
+        graph.nodes.iter().any(|node| !matches!(node.op, Op::Embed(_)) && node.op.weights().contains(id))
+    };
+    graph.used_weights().into_iter().filter(read).map(bytes).sum()
 }
 
 fn memory_table(
