@@ -4,7 +4,7 @@
 #
 #   cargo build --release && benches/gpu/run.sh [MONOLENS] [OUT]
 #
-# Needs no download: weights are random, at the full size of Mono-InternVL-2B. About ten minutes on a large GPU. What
+# Needs no download: weights are random, at the full size of Mono-InternVL-2B. It has not run on a GPU yet. What
 # fails (a backend that is not there, too little memory) is told at the end and leaves the rest alone. MODEL=mono-2b, WEIGHTS="stored
 # 8bit 4bit", BACKENDS="wgpu cuda" and DEVICE=NAME change what is measured. Correctness on CUDA: cuda/gpu-check.
 set -u
