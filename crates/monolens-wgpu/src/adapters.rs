@@ -72,14 +72,9 @@ pub(crate) async fn choose(
 ) -> Result<wgpu::Adapter, BackendError> {
     let found = enumerate().await;
     let unavailable = |what: &str, reason: String| BackendError::Unavailable { what: what.into(), reason };
-    let names = found
-        .iter()
-        .enumerate()
-        .map(|(i, a)| format!("{i}: {} ({})", a.get_info().name, api(a.get_info().backend)))
-        .collect::<Vec<_>>()
-        .join(", ");
     let names =
-        if names.is_empty() { "there is none; is a graphics driver installed?".into() } else { names };
+        found.iter().enumerate().map(|(i, a)| described(i, &a.get_info())).collect::<Vec<_>>().join(", ");
+    let names = if names.is_empty() { "none; a graphics driver may be missing".into() } else { names };
     if let Some(wanted) = wanted {
         let by_index = wanted.parse::<usize>().ok().and_then(|i| found.get(i));
         let lower = wanted.to_lowercase();
@@ -93,10 +88,17 @@ pub(crate) async fn choose(
     let mut able: Vec<&wgpu::Adapter> = found.iter().filter(|a| usable(a).is_ok()).collect();
     able.sort_by_key(|a| rank(&a.get_info()));
     let real = |a: &&&wgpu::Adapter| allow_software || a.get_info().device_type != wgpu::DeviceType::Cpu;
-    able.iter()
-        .find(real)
-        .map(|a| (*a).clone())
-        .ok_or_else(|| unavailable("a GPU", format!("adapters: {names}")))
+    able.iter().find(real).map(|a| (*a).clone()).ok_or_else(|| {
+        let hint = if able.is_empty() { "" } else { "; software is used only if it is asked for" };
+        unavailable("a GPU", format!("adapters: {names}{hint}"))
+    })
+}
+
+/// An adapter in a list of them. Browsers may give no name.
+fn described(index: usize, info: &wgpu::AdapterInfo) -> String {
+    let name = if info.name.is_empty() { "without a name" } else { &info.name };
+    let software = if info.device_type == wgpu::DeviceType::Cpu { ", software" } else { "" };
+    format!("{index}: {name} ({}{software})", api(info.backend))
 }
 
 /// Why an adapter cannot be used, as an error.

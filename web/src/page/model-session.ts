@@ -105,17 +105,22 @@ export class ModelSession {
     this.model = model;
     this.remembered = typeof source === 'string' || isFolder(source) ? source : undefined;
     const { info } = model;
-    this.#name.textContent = info.name;
+    // The folder's name: two models of one architecture are not the same.
+    const name = nameOf(source);
+    this.#name.textContent = name;
+    this.#name.title = info.name;
     model.addEventListener('device', (event) => this.#device(event as CustomEvent));
     if (info.device.kind === 'cpu' && this.backend === 'auto') notify('gpu', 'info', ...gpuHelp(info.device.reason));
     if (progress) this.#tellStorage(progress);
     this.host.loaded(model);
-    this.host.say(`${info.name} is ready on ${info.device.name}.`);
+    this.host.say(`${name} is ready on ${info.device.name}.`);
     void this.#selfTest(model);
   }
 
   #failed(error: unknown, source: ModelSource, backend: BackendName): void {
     this.#name.textContent = 'no model';
+    this.#name.title = '';
+    this.host.say('No model is loaded.');
     const retry = textButton('retry', 'Try again', () => void this.load(source, backend), 'primary');
     const tiny = textButton('box', 'Use mono-tiny', () => void this.load(BUNDLED, 'auto'));
     const own = source === BUNDLED && backend === 'auto';

@@ -1,6 +1,6 @@
 import { byId, h } from '../base/dom';
 import { icon, iconButton } from '../base/icons';
-import { notify } from '../base/notices';
+import { notify, withdraw } from '../base/notices';
 import { Camera } from '../dialogs/camera';
 import { Picture } from './picture';
 import { pictureView } from './picture-view';
@@ -83,6 +83,8 @@ export class Composer {
   }
 
   async add(files: Iterable<Blob & { name?: string }>): Promise<void> {
+    // What was said of earlier files is over.
+    withdraw('picture');
     for (const file of files) {
       const picture = await Picture.of(file, file.name || 'Pasted picture').catch(() => undefined);
       if (!picture) {
@@ -101,6 +103,7 @@ export class Composer {
   }
 
   clear(): void {
+    withdraw('picture');
     this.#pictures = [];
     this.#field.value = '';
     this.#update();
