@@ -83,6 +83,7 @@ test.describe('odd pictures', () => {
     await expect(monolens.page.getByText(/cannot be read/)).toBeVisible();
     await expect(monolens.attached).toHaveCount(0);
     await monolens.choose(example('rocket.png'));
+    await expect(monolens.page.getByText(/cannot be read/)).toHaveCount(0);
     await monolens.ask(QUESTION);
   });
 });
