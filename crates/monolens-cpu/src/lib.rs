@@ -21,6 +21,7 @@ mod isa;
 pub mod kernels;
 pub mod ops;
 mod options;
+mod pages;
 mod pool;
 mod program;
 mod state;

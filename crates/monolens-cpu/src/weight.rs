@@ -1,6 +1,7 @@
 //! Weights as they are stored in the checkpoint.
 
 use crate::grouped::GroupedView;
+use crate::pages::prefer_large;
 use half::{bf16, f16};
 use monolens_graph::{BackendError, DType, Grouped, WeightFormat, WeightSpec};
 
@@ -28,6 +29,7 @@ pub enum View<'a> {
 fn zeros<T: Clone + Default>(len: usize) -> Option<Vec<T>> {
     let mut v = Vec::new();
     v.try_reserve_exact(len).ok()?;
+    prefer_large(v.spare_capacity_mut());
     v.resize(len, T::default());
     Some(v)
 }
