@@ -32,7 +32,7 @@ from monotrain.train import Run
 ROOT = Path(__file__).parents[1]
 TILE, BATCH = 48, 32
 LANGUAGE = {"name": "S0", "data": "text", "train": "language", "steps": 400, "batch": 64, "lr": 1.5e-3, "decay": 150}
-STEPS = {"S1.1": 40, "S1.2": 100, "S1.3": 40, "S2": 200}
+STEPS = {"S1.1": 80, "S1.2": 240, "S1.3": 80, "S2": 480}
 RATE = 5e-4  # higher rates make the model blind (README)
 MEASURED = ("things_seen", "things_twemoji", "background", "count", "shape", "shape_colour", "digit", "flag")
 # What differs from the recipe of 1.5: settings of the model, of what S1 trains, of what S1.3 trains, stages left out.
