@@ -23,9 +23,12 @@ pub enum View<'a> {
     BF16(&'a [bf16]),
     /// Integers in groups.
     Grouped(GroupedView<'a>),
+    /// Integers with one factor: a head of a key or value in 8 bits.
+    Scaled(&'a [i8], f32),
 }
 
-fn zeros<T: Clone + Default>(len: usize) -> Option<Vec<T>> {
+/// As many zeros, if there is memory for them.
+pub(crate) fn zeros<T: Clone + Default>(len: usize) -> Option<Vec<T>> {
     let mut v = Vec::new();
     v.try_reserve_exact(len).ok()?;
     v.resize(len, T::default());
@@ -39,7 +42,7 @@ impl Floats {
             DType::F32 => Self::F32(zeros(len)?),
             DType::F16 => Self::F16(zeros(len)?),
             DType::BF16 => Self::BF16(zeros(len)?),
-            DType::U32 => return None,
+            DType::U32 | DType::I8 => return None,
         })
     }
 
@@ -94,6 +97,7 @@ impl<'a> View<'a> {
             Self::F16(v) => v.len(),
             Self::BF16(v) => v.len(),
             Self::Grouped(v) => v.len(),
+            Self::Scaled(v, _) => v.len(),
         }
     }
 
@@ -110,6 +114,7 @@ impl<'a> View<'a> {
             Self::F16(v) => Self::F16(&v[from..to]),
             Self::BF16(v) => Self::BF16(&v[from..to]),
             Self::Grouped(v) => Self::Grouped(v.part(from, to)),
+            Self::Scaled(v, scale) => Self::Scaled(&v[from..to], scale),
         }
     }
 
@@ -121,6 +126,7 @@ impl<'a> View<'a> {
             Self::F16(v) => v.convert_to_f32_slice(out),
             Self::BF16(v) => widen_bf16(v, out),
             Self::Grouped(v) => v.widen(out),
+            Self::Scaled(v, scale) => out.iter_mut().zip(v).for_each(|(y, &q)| *y = scale * f32::from(q)),
         }
     }
 }
