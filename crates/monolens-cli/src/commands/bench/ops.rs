@@ -78,11 +78,7 @@ pub fn run(args: &OpsArgs, quiet: bool) -> Result<Outcome> {
     let mut bench = Bench { driver: Driver { engine }, limits, repeat, table: Table::new(&COLUMNS) };
     if !quiet {
         eprintln!("{} on {}", source.name(), device_line(bench.driver.engine.device()));
-        eprintln!(
-            "limits in this run: stream {:.1} GB/s, product {:.1} GFLOP/s",
-            bench.limits.stream / 1e9,
-            bench.limits.product / 1e9
-        );
+        eprintln!("limits in this run: {}", bench.limits.text());
     }
     let prompt = bench.driver.text(pp, 3);
     let decode = bench.tokens(prompt.clone())?;

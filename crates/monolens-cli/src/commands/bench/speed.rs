@@ -127,10 +127,9 @@ pub fn run(args: &SpeedArgs, quiet: bool) -> Result<Outcome> {
         let (memory, limits) = (bench.driver.engine.memory().device, &bench.limits);
         eprintln!("{} on {}", source.name(), device_line(bench.driver.engine.device()));
         eprintln!(
-            "limits in this run: stream {:.1} GB/s, product {:.1} GFLOP/s; on the device: weights {:.3} GB, \
-             states {:.3} GB, activations {:.3} GB; loaded in {:.1} s",
-            limits.stream / 1e9,
-            limits.product / 1e9,
+            "limits in this run: {}; on the device: weights {:.3} GB, states {:.3} GB, activations {:.3} GB; \
+             loaded in {:.1} s",
+            limits.text(),
             memory.weights as f64 / 1e9,
             memory.states as f64 / 1e9,
             memory.activations as f64 / 1e9,
