@@ -124,30 +124,36 @@ impl<'a> View<'a> {
         match self {
             Self::F32(v) => out.copy_from_slice(v),
             Self::F16(v) => v.convert_to_f32_slice(out),
-            Self::BF16(v) => widen_bf16(v, out),
             Self::Grouped(v) => v.widen(out),
-            Self::Scaled(v, scale) => out.iter_mut().zip(v).for_each(|(y, &q)| *y = scale * f32::from(q)),
+            Self::BF16(_) | Self::Scaled(..) => widen_here(self, out),
         }
     }
 }
 
-fn widen_bf16(v: &[bf16], out: &mut [f32]) {
+/// bf16, and integers with one factor: plain loops, which compilers turn into vectors.
+fn widen_here(view: View<'_>, out: &mut [f32]) {
     #[inline(always)]
-    fn plain(v: &[bf16], out: &mut [f32]) {
-        out.iter_mut().zip(v).for_each(|(y, x)| *y = f32::from_bits(u32::from(x.to_bits()) << 16));
+    fn plain(view: View<'_>, out: &mut [f32]) {
+        match view {
+            View::BF16(v) => {
+                out.iter_mut().zip(v).for_each(|(y, x)| *y = f32::from_bits(u32::from(x.to_bits()) << 16));
+            }
+            View::Scaled(v, scale) => out.iter_mut().zip(v).for_each(|(y, &q)| *y = scale * f32::from(q)),
+            _ => {}
+        }
     }
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2")]
-        fn avx2(v: &[bf16], out: &mut [f32]) {
-            plain(v, out);
+        fn avx2(view: View<'_>, out: &mut [f32]) {
+            plain(view, out);
         }
         if is_x86_feature_detected!("avx2") {
             // SAFETY: just found.
-            return unsafe { avx2(v, out) };
+            return unsafe { avx2(view, out) };
         }
     }
-    plain(v, out);
+    plain(view, out);
 }
 
 /// A weight's elements.
