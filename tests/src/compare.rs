@@ -1,7 +1,7 @@
 //! Comparison of tensors by normalised mean square error.
 
-use monolens_graph::{DType, eight};
 use monolens_graph::backend::HostTensor;
+use monolens_graph::{DType, eight};
 
 /// Limits on the NMSE, `sum (a−b)² / sum b²`, by what was computed.
 pub mod limit {

@@ -237,7 +237,10 @@ mod tests {
         let Some(Command::Run(args)) = parse("8bit").unwrap().command else { panic!("run") };
         assert_eq!(args.storage.options().kv_dtype, Some(DType::I8));
         let error = parse("4bit").unwrap_err().to_string();
-        assert!(error.contains("--kv") && error.contains("expected 8bit, bf16 or f32, got `4bit`"), "{error}");
+        assert!(
+            error.contains("--kv") && error.contains("expected 8bit, bf16 or f32, got `4bit`"),
+            "{error}"
+        );
     }
 
     #[test]

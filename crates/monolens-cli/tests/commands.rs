@@ -250,7 +250,8 @@ fn speed_and_quality_are_measured() {
 #[test]
 fn keys_and_values_in_8_bits_take_less_and_answer() {
     let total = |args: &[&str]| {
-        let shown = json(monolens(&["inspect", "--random", "mono-2b", "--json", "--backend", "cpu"]).args(args));
+        let shown =
+            json(monolens(&["inspect", "--random", "mono-2b", "--json", "--backend", "cpu"]).args(args));
         (shown["kv_bytes_per_token"].as_u64().unwrap(), shown["total_bytes"].as_u64().unwrap())
     };
     let (wide, narrow) = (total(&[]), total(&["--kv", "8bit"]));

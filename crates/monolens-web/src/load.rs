@@ -115,8 +115,7 @@ impl Loaded {
         let (opened, device) = open(&choice).await?;
         let reader = Rc::new(FileReader::new(files, layout));
         let kv_dtype = kv_dtype.or(engine_options.kv_dtype);
-        let engine_options =
-            EngineOptions { context: options.context, weights, kv_dtype, ..engine_options };
+        let engine_options = EngineOptions { context: options.context, weights, kv_dtype, ..engine_options };
         let engine = engine(&model, &reader, opened.backend, engine_options, listener).await?;
         Ok(Self { engine, model, reader, choice, device })
     }

@@ -4,7 +4,9 @@
 use super::timing::Timing;
 use monolens_graph::backend::Job;
 use monolens_graph::plan::Plan;
-use monolens_graph::{Axes, Axis, Backend, BackendError, Bits, DType, GraphBuilder, Grouped, WeightFormat, ops};
+use monolens_graph::{
+    Axes, Axis, Backend, BackendError, Bits, DType, GraphBuilder, Grouped, WeightFormat, ops,
+};
 use std::time::Instant;
 
 /// Rows and columns of the weight that streams, in f32: 256 MiB, more than any cache holds.

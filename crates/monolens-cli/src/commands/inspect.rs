@@ -312,7 +312,11 @@ fn memory_table(
     let weights: u64 = sizes.iter().map(|s| s.bytes).sum();
     row("weights", weights, "all parts".into());
     let token = kv_bytes(model, kv_dtype);
-    row("KV cache", token * 1000, format!("1,000 tokens in {} ({token} bytes a token)", kv_type_name(kv_dtype)));
+    row(
+        "KV cache",
+        token * 1000,
+        format!("1,000 tokens in {} ({token} bytes a token)", kv_type_name(kv_dtype)),
+    );
     row(
         "KV cache",
         token * context as u64,

@@ -87,11 +87,16 @@ impl QualityArgs {
     /// Everything that is asked for: backends, or types of keys and values with each format, or formats.
     fn others(&self) -> Vec<Other> {
         if !self.against.is_empty() {
-            let device = |&backend| DeviceArgs { backend, device: None, tier: None, ..self.device.clone() };
+            let device = |&backend: &BackendArg| DeviceArgs {
+                backend,
+                device: None,
+                tier: None,
+                ..self.device.clone()
+            };
             let other = |backend| Other { device: device(backend), weights: None, kv: None };
             return self.against.iter().map(other).collect();
         }
-        let given = |formats: &[Quantization]| formats.iter().copied().map(Some).collect();
+        let given = |formats: &[Quantization]| -> Vec<_> { formats.iter().copied().map(Some).collect() };
         let formats: Vec<_> = match (self.weights.is_empty(), self.kv.is_empty()) {
             (false, _) => given(&self.weights),
             (true, true) => given(&DEFAULT_FORMATS),
@@ -184,10 +189,7 @@ mod tests {
         let pairs = |list: &[(&str, &str)]| -> Vec<(String, String)> {
             list.iter().map(|&(a, b)| (a.to_owned(), b.to_owned())).collect()
         };
-        assert_eq!(
-            others(&[]),
-            pairs(&[("8bit", "default"), ("4bit-g32", "default"), ("4bit", "default")])
-        );
+        assert_eq!(others(&[]), pairs(&[("8bit", "default"), ("4bit-g32", "default"), ("4bit", "default")]));
         assert_eq!(others(&["--kv", "8bit,f32"]), pairs(&[("stored", "8bit"), ("stored", "f32")]));
         assert_eq!(
             others(&["--kv", "8bit,bf16", "--weights", "4bit"]),
