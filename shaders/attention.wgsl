@@ -3,7 +3,8 @@
 // A workgroup of 128 threads does one query block, one head and 128 columns of the result; it walks over the keys in tiles of 32.
 // Workgroups: x = query blocks, y = heads, z = columns / 128.
 
-import package::shared::math::{bf16_low, bf16_high};
+@if(bf16) import package::shared::math::{bf16_low, bf16_high};
+@if(i8) import package::shared::eight::{record_words, integer};
 import package::shared::flash::{Block, run};
 
 struct Params {
@@ -32,21 +33,32 @@ fn query(block: Block, row: u32, e: u32) -> f32 {
     return queries[((block.first + row) * p.query_heads + block.head) * p.head_size + e];
 }
 
-// Where a key's row begins, in elements.
+// Where a key's row begins, in elements, or in 8 bits in words.
 fn key_base(block: Block, key: u32) -> u32 {
     let page = inputs[p.pages + block.sequence * p.pages_per_sequence + key / 16u];
-    return ((page * 16u + key % 16u) * p.kv_heads + block.kv_head) * p.head_size;
+    let head = (page * 16u + key % 16u) * p.kv_heads + block.kv_head;
+    @if(i8) {
+        return head * record_words(p.head_size);
+    } @else {
+        return head * p.head_size;
+    }
 }
 
-@if(f32) fn key_at(at: u32) -> f32 { return bitcast<f32>(keys[at]); }
-@if(f32) fn value_at(at: u32) -> f32 { return bitcast<f32>(values[at]); }
-@if(bf16) fn key_at(at: u32) -> f32 {
-    let word = keys[at / 2u];
-    return select(bf16_high(word), bf16_low(word), at % 2u == 0u);
+@if(f32) fn key_at(base: u32, e: u32) -> f32 { return bitcast<f32>(keys[base + e]); }
+@if(f32) fn value_at(base: u32, e: u32) -> f32 { return bitcast<f32>(values[base + e]); }
+@if(bf16) fn key_at(base: u32, e: u32) -> f32 {
+    let word = keys[(base + e) / 2u];
+    return select(bf16_high(word), bf16_low(word), (base + e) % 2u == 0u);
 }
-@if(bf16) fn value_at(at: u32) -> f32 {
-    let word = values[at / 2u];
-    return select(bf16_high(word), bf16_low(word), at % 2u == 0u);
+@if(bf16) fn value_at(base: u32, e: u32) -> f32 {
+    let word = values[(base + e) / 2u];
+    return select(bf16_high(word), bf16_low(word), (base + e) % 2u == 0u);
+}
+@if(i8) fn key_at(base: u32, e: u32) -> f32 {
+    return bitcast<f32>(keys[base]) * integer(keys[base + 1u + e / 4u], e);
+}
+@if(i8) fn value_at(base: u32, e: u32) -> f32 {
+    return bitcast<f32>(values[base]) * integer(values[base + 1u + e / 4u], e);
 }
 
 // How many keys a row of the block attends to.

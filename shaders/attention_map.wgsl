@@ -1,7 +1,8 @@
 // The softmax probabilities of attention, averaged over the query heads. One workgroup of 64 threads a row; a thread has every
 // 64th key to itself. Workgroups: x = rows.
 
-import package::shared::math::{bf16_low, bf16_high};
+@if(bf16) import package::shared::math::{bf16_low, bf16_high};
+@if(i8) import package::shared::eight::{record_words, two_integers};
 
 struct Params {
     query_heads: u32,
@@ -23,17 +24,27 @@ struct Params {
 
 var<workgroup> terms: array<f32, 64>;
 
-@if(f32) fn key_pair(at: u32) -> vec2<f32> { return vec2(bitcast<f32>(keys[at]), bitcast<f32>(keys[at + 1u])); }
-@if(bf16) fn key_pair(at: u32) -> vec2<f32> {
-    let word = keys[at / 2u];
+// Elements e and e + 1 of head number `head` of the pool; e is even. In 8 bits they are integers without their factor.
+@if(f32) fn key_pair(head: u32, e: u32) -> vec2<f32> {
+    let at = head * p.head_size + e;
+    return vec2(bitcast<f32>(keys[at]), bitcast<f32>(keys[at + 1u]));
+}
+@if(bf16) fn key_pair(head: u32, e: u32) -> vec2<f32> {
+    let word = keys[(head * p.head_size + e) / 2u];
     return vec2(bf16_low(word), bf16_high(word));
+}
+@if(i8) fn key_pair(head: u32, e: u32) -> vec2<f32> {
+    return two_integers(keys[head * record_words(p.head_size) + 1u + e / 4u], e);
 }
 
 fn score(query: u32, table: u32, kv_head: u32, key: u32) -> f32 {
-    let base = ((inputs[table + key / 16u] * 16u + key % 16u) * p.kv_heads + kv_head) * p.head_size;
+    let head = (inputs[table + key / 16u] * 16u + key % 16u) * p.kv_heads + kv_head;
     var sum = 0.0;
     for (var e = 0u; e < p.head_size; e += 2u) {
-        sum += dot(vec2(queries[query + e], queries[query + e + 1u]), key_pair(base + e));
+        sum += dot(vec2(queries[query + e], queries[query + e + 1u]), key_pair(head, e));
+    }
+    @if(i8) {
+        sum *= bitcast<f32>(keys[head * record_words(p.head_size)]);
     }
     return sum * p.scale;
 }

@@ -3,7 +3,8 @@
 // With one split the result is written; with several their sums, to be joined by attention_combine.
 // Workgroups of 64 threads: x = rows times heads, y = splits, z = columns / 128.
 
-import package::shared::math::{bf16_low, bf16_high};
+@if(bf16) import package::shared::math::{bf16_low, bf16_high};
+@if(i8) import package::shared::eight::{record_words, two_integers};
 
 struct Params {
     query_heads: u32,
@@ -33,16 +34,31 @@ var<workgroup> parts: array<f32, 512>;
 var<workgroup> weights: array<f32, 64>;
 var<workgroup> terms: array<f32, 64>;
 
-// Elements at and at + 1; `at` is even.
-@if(f32) fn key_pair(at: u32) -> vec2<f32> { return vec2(bitcast<f32>(keys[at]), bitcast<f32>(keys[at + 1u])); }
-@if(f32) fn value_pair(at: u32) -> vec2<f32> { return vec2(bitcast<f32>(values[at]), bitcast<f32>(values[at + 1u])); }
-@if(bf16) fn key_pair(at: u32) -> vec2<f32> {
-    let word = keys[at / 2u];
+// Elements e and e + 1 of a row that begins at `base`; e is even. In 8 bits they are integers without their factor.
+@if(f32) fn key_pair(base: u32, e: u32) -> vec2<f32> {
+    return vec2(bitcast<f32>(keys[base + e]), bitcast<f32>(keys[base + e + 1u]));
+}
+@if(f32) fn value_pair(base: u32, e: u32) -> vec2<f32> {
+    return vec2(bitcast<f32>(values[base + e]), bitcast<f32>(values[base + e + 1u]));
+}
+@if(bf16) fn key_pair(base: u32, e: u32) -> vec2<f32> {
+    let word = keys[(base + e) / 2u];
     return vec2(bf16_low(word), bf16_high(word));
 }
-@if(bf16) fn value_pair(at: u32) -> vec2<f32> {
-    let word = values[at / 2u];
+@if(bf16) fn value_pair(base: u32, e: u32) -> vec2<f32> {
+    let word = values[(base + e) / 2u];
     return vec2(bf16_low(word), bf16_high(word));
+}
+@if(i8) fn key_pair(base: u32, e: u32) -> vec2<f32> { return two_integers(keys[base + 1u + e / 4u], e); }
+@if(i8) fn value_pair(base: u32, e: u32) -> vec2<f32> { return two_integers(values[base + 1u + e / 4u], e); }
+
+// Words or elements of a row.
+fn row_size() -> u32 {
+    @if(i8) {
+        return record_words(p.head_size);
+    } @else {
+        return p.head_size;
+    }
 }
 
 @compute @workgroup_size(64)
@@ -63,13 +79,13 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
         let present = min(64u, end - start);
         workgroupBarrier();
         let key = start + min(thread, present - 1u);
-        bases[thread] = ((inputs[table + key / 16u] * 16u + key % 16u) * p.kv_heads + kv_head) * d;
+        bases[thread] = ((inputs[table + key / 16u] * 16u + key % 16u) * p.kv_heads + kv_head) * row_size();
         workgroupBarrier();
         // Eight lanes a key.
         for (var i = thread / 8u; i < 64u; i += 8u) {
             var part = 0.0;
             for (var e = (thread % 8u) * 2u; e < d; e += 16u) {
-                part += dot(vec2(queries[query + e], queries[query + e + 1u]), key_pair(bases[i] + e));
+                part += dot(vec2(queries[query + e], queries[query + e + 1u]), key_pair(bases[i], e));
             }
             parts[i * 8u + thread % 8u] = part;
         }
@@ -79,6 +95,9 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
             score += parts[thread * 8u + i];
         }
         score *= p.scale;
+        @if(i8) {
+            score *= bitcast<f32>(keys[bases[thread]]);
+        }
         terms[thread] = select(LOWEST, score, thread < present);
         for (var half = 32u; half > 0u; half /= 2u) {
             workgroupBarrier();
@@ -90,6 +109,9 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
         let most = max(largest, terms[0]);
         let weight = select(0.0, exp(score - most), thread < present);
         weights[thread] = weight;
+        @if(i8) {
+            weights[thread] = weight * bitcast<f32>(values[bases[thread]]);
+        }
         workgroupBarrier();
         terms[thread] = weight;
         for (var half = 32u; half > 0u; half /= 2u) {
@@ -105,7 +127,7 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
         sums *= shrink;
         if columns < d {
             for (var i = 0u; i < present; i++) {
-                sums += weights[i] * value_pair(bases[i] + columns);
+                sums += weights[i] * value_pair(bases[i], columns);
             }
         }
     }

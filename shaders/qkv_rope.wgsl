@@ -2,6 +2,7 @@
 //
 // A quad is two neighbouring columns of a head's first half and the two that rotate with them in its second half.
 
+import package::shared::heads::{slot_of, QUERY, KEY, VALUE};
 import package::shared::math::bf16_pair;
 import package::shared::project::{p, result, inputs, keys, values, bias_of};
 @if(few) import package::shared::project_few::run;
@@ -21,9 +22,8 @@ fn quad_rows(quad: u32) -> vec4<u32> {
 
 fn store_quad(row: u32, quad: u32, sums: vec4<f32>, is_visual: bool) {
     let d = p.head_size;
-    let group = p.query_heads / p.kv_heads;
     let per_head = d / 4u;
-    let slot = quad / per_head;
+    let slot = slot_of(quad / per_head, p.query_heads, p.kv_heads, p.concatenated == 1u);
     let e = (quad % per_head) * 2u;
     let columns = quad_rows(quad);
     let y = sums + vec4(
@@ -32,32 +32,15 @@ fn store_quad(row: u32, quad: u32, sums: vec4<f32>, is_visual: bool) {
         bias_of(is_visual, columns.z),
         bias_of(is_visual, columns.w),
     );
-    // What the slot is: kind 0 query, 1 key, 2 value; and which head.
-    var kind = 0u;
-    var head = slot;
-    if p.concatenated == 1u {
-        if slot >= p.query_heads {
-            kind = 1u + (slot - p.query_heads) / p.kv_heads;
-            head = (slot - p.query_heads) % p.kv_heads;
-        }
-    } else {
-        let within = slot % (group + 2u);
-        head = slot / (group + 2u);
-        if within < group {
-            head = head * group + within;
-        } else {
-            kind = 1u + within - group;
-        }
-    }
     var out = y;
-    if kind < 2u {
+    if slot.part != VALUE {
         let at = p.rope + row * d + e;
         let cosine = vec2(bitcast<f32>(inputs[at]), bitcast<f32>(inputs[at + 1u]));
         let sine = vec2(bitcast<f32>(inputs[at + d / 2u]), bitcast<f32>(inputs[at + d / 2u + 1u]));
         out = vec4(y.xy * cosine - y.zw * sine, y.zw * cosine + y.xy * sine);
     }
-    if kind == 0u {
-        let at = (row * p.query_heads + head) * d + e;
+    if slot.part == QUERY {
+        let at = (row * p.query_heads + slot.head) * d + e;
         result[at] = out.x;
         result[at + 1u] = out.y;
         result[at + d / 2u] = out.z;
@@ -65,8 +48,8 @@ fn store_quad(row: u32, quad: u32, sums: vec4<f32>, is_visual: bool) {
         return;
     }
     let kv_slot = inputs[p.row_info + row * 4u + 1u];
-    let at = (kv_slot * p.kv_heads + head) * d + e;
-    if kind == 1u {
+    let at = (kv_slot * p.kv_heads + slot.head) * d + e;
+    if slot.part == KEY {
         if p.kv_bf16 == 1u {
             keys[at / 2u] = bf16_pair(out.x, out.y);
             keys[at / 2u + d / 4u] = bf16_pair(out.z, out.w);

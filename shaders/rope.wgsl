@@ -1,11 +1,15 @@
-// Rotates queries and keys and writes keys and values into the KV pool. A thread does two neighbouring elements of a head.
+// Rotates queries and keys and writes keys and values into the KV pool. A thread does two neighbouring elements of a head; in 8
+// bits a workgroup does a head, whose largest element gives the factor of its integers.
 
-import package::shared::grid::thread_number;
-import package::shared::math::bf16_pair;
+@if(!i8) import package::shared::grid::thread_number;
+@if(i8) import package::shared::grid::group_number;
+@if(!i8) import package::shared::math::bf16_pair;
+@if(i8) import package::shared::eight::{record_words, pack};
+import package::shared::heads::{slot_of, QUERY, KEY, VALUE};
 
 struct Params {
-    // Rows times half the width of a qkv row.
-    pairs: u32,
+    // Of all rows together: pairs of elements, or in 8 bits heads (those of queries, keys and values).
+    count: u32,
     query_heads: u32,
     kv_heads: u32,
     head_size: u32,
@@ -33,52 +37,36 @@ fn rotated(head: u32, angles: u32, e: u32) -> f32 {
     return qkv[head + e] * cosine + select(other, -other, lower) * sine;
 }
 
-@compute @workgroup_size(256)
+@if(!i8) @compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) group_id: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
     let i = thread_number(group_id, groups, thread);
-    if i >= p.pairs {
+    if i >= p.count {
         return;
     }
     let d = p.head_size;
     let slots = p.query_heads + 2u * p.kv_heads;
     let row = i / (slots * d / 2u);
-    let slot = (i / (d / 2u)) % slots;
+    let number = (i / (d / 2u)) % slots;
+    let slot = slot_of(number, p.query_heads, p.kv_heads, p.concatenated == 1u);
     let e = (i % (d / 2u)) * 2u;
-    let group = p.query_heads / p.kv_heads;
-    var kind = 0u;
-    var head = slot;
-    if p.concatenated == 1u {
-        if slot >= p.query_heads {
-            kind = 1u + (slot - p.query_heads) / p.kv_heads;
-            head = (slot - p.query_heads) % p.kv_heads;
-        }
-    } else {
-        let within = slot % (group + 2u);
-        head = slot / (group + 2u);
-        if within < group {
-            head = head * group + within;
-        } else {
-            kind = 1u + within - group;
-        }
-    }
-    let source = (row * slots + slot) * d;
+    let source = (row * slots + number) * d;
     var out = vec2(qkv[source + e], qkv[source + e + 1u]);
-    if kind < 2u {
+    if slot.part != VALUE {
         let angles = p.rope + row * d;
         out = vec2(rotated(source, angles, e), rotated(source, angles, e + 1u));
     }
-    if kind == 0u {
-        let at = (row * p.query_heads + head) * d + e;
+    if slot.part == QUERY {
+        let at = (row * p.query_heads + slot.head) * d + e;
         result[at] = out.x;
         result[at + 1u] = out.y;
         return;
     }
-    let at = (inputs[p.row_info + row * 4u + 1u] * p.kv_heads + head) * d + e;
-    if kind == 1u {
+    let at = (inputs[p.row_info + row * 4u + 1u] * p.kv_heads + slot.head) * d + e;
+    if slot.part == KEY {
         if p.kv_bf16 == 1u {
             keys[at / 2u] = bf16_pair(out.x, out.y);
         } else {
@@ -90,5 +78,77 @@ fn main(
     } else {
         values[at] = bitcast<u32>(out.x);
         values[at + 1u] = bitcast<u32>(out.y);
+    }
+}
+
+@if(i8) var<workgroup> magnitudes: array<u32, 64>;
+
+// Element e of a key or value.
+@if(i8) fn element_of(part: u32, head: u32, angles: u32, e: u32) -> f32 {
+    if part == VALUE {
+        return qkv[head + e];
+    }
+    return rotated(head, angles, e);
+}
+
+@if(i8) fn store(part: u32, at: u32, word: u32) {
+    if part == KEY {
+        keys[at] = word;
+    } else {
+        values[at] = word;
+    }
+}
+
+@if(i8) @compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group_id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let i = group_number(group_id, groups);
+    if i >= p.count {
+        return;
+    }
+    let d = p.head_size;
+    let slots = p.query_heads + 2u * p.kv_heads;
+    let row = i / slots;
+    let slot = slot_of(i % slots, p.query_heads, p.kv_heads, p.concatenated == 1u);
+    let source = i * d;
+    let angles = p.rope + row * d;
+    if slot.part == QUERY {
+        let at = (row * p.query_heads + slot.head) * d;
+        for (var e = thread; e < d; e += 64u) {
+            result[at + e] = rotated(source, angles, e);
+        }
+        return;
+    }
+    // The bits of magnitudes are in their order, with NaN above infinity: nothing that is not finite is passed over.
+    var most = 0u;
+    for (var e = thread; e < d; e += 64u) {
+        most = max(most, bitcast<u32>(element_of(slot.part, source, angles, e)) & 0x7fffffffu);
+    }
+    magnitudes[thread] = most;
+    for (var half = 32u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if thread < half {
+            magnitudes[thread] = max(magnitudes[thread], magnitudes[thread + half]);
+        }
+    }
+    workgroupBarrier();
+    let largest = bitcast<f32>(magnitudes[0]);
+    let inverse = select(0.0, 127.0 / largest, largest > 0.0);
+    let record = (inputs[p.row_info + row * 4u + 1u] * p.kv_heads + slot.head) * record_words(d);
+    if thread == 0u {
+        store(slot.part, record, bitcast<u32>(largest / 127.0));
+    }
+    for (var word = thread; word < record_words(d) - 1u; word += 64u) {
+        var four = vec4(0.0);
+        for (var j = 0u; j < 4u; j++) {
+            let e = word * 4u + j;
+            if e < d {
+                four[j] = element_of(slot.part, source, angles, e) * inverse;
+            }
+        }
+        store(slot.part, record + 1u + word, pack(four));
     }
 }

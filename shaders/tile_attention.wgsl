@@ -28,8 +28,8 @@ fn key_base(block: Block, key: u32) -> u32 {
     return (block.sequence * p.rows + key) * 3u * p.width + p.width + block.head * p.head_size;
 }
 
-fn key_at(at: u32) -> f32 { return qkv[at]; }
-fn value_at(at: u32) -> f32 { return qkv[at + p.width]; }
+fn key_at(base: u32, e: u32) -> f32 { return qkv[base + e]; }
+fn value_at(base: u32, e: u32) -> f32 { return qkv[base + p.width + e]; }
 
 fn keys_of(block: Block, row: u32) -> u32 { return p.rows; }
 

@@ -31,6 +31,7 @@ for backend in ${BACKENDS:-wgpu cuda}; do
         set -- --backend "$backend" ${DEVICE:+--device "$DEVICE"}
         [ "$weights" = stored ] || set -- "$@" --weights "$weights"
         measure "$backend-$weights-speed" bench "$@" --pp 310,822,2048 --tg 64 --depth 0,4096 --ttft 6:64
+        measure "$backend-$weights-kv8" bench "$@" --kv 8bit --pp 2048 --tg 64 --depth 0,4096
         measure "$backend-$weights-batch" bench "$@" --pp 0 --tg 64 --batch 4,16
         measure "$backend-$weights-ops" bench ops "$@" --pp 2048 --tiles 6
     done

@@ -20,6 +20,7 @@ struct Params {
 };
 
 struct Paged {
+    typedef Kv Element;
     const Params& p;
     u32 size;
     u32 keys;
@@ -53,16 +54,17 @@ struct Paged {
         return tile < heads && row < count ? p.pages.keys_of(first + row) : 0;
     }
 
-    INLINE u64 slot(u32 key) const {
-        return ((u64)table.slot(key) * p.kv_heads + kv_head) * size;
+    // Number of the head of a key in the cache.
+    INLINE u64 number(u32 key) const {
+        return (u64)table.slot(key) * p.kv_heads + kv_head;
     }
 
     INLINE const Kv* key(u32 key) const {
-        return p.keys + slot(key);
+        return row_of_head(p.keys, number(key), size);
     }
 
     INLINE const Kv* value(u32 key) const {
-        return p.values + slot(key);
+        return row_of_head(p.values, number(key), size);
     }
 
     INLINE void store(u32 tile, u32 row, u32 e, float v) const {
@@ -75,7 +77,7 @@ ENTRY(exact, 128) {
     flash_exact(Paged(p, head / (p.query_heads / p.kv_heads), head, 1), blockIdx.z * EXACT_COLUMNS);
 }
 
-#ifdef KV_BF16
+#ifndef KV_F32
 template <u32 D>
 INLINE void tensor(const Params& p) {
     u32 group = p.query_heads / p.kv_heads;

@@ -1,6 +1,6 @@
 // The softmax probabilities of attention, averaged over the query heads. One block a row; a thread has every 128th key.
 
-#include "shared/element.cuh"
+#include "shared/eight.cuh"
 #include "shared/paged.cuh"
 #include "shared/reduce.cuh"
 
@@ -17,13 +17,13 @@ struct Params {
     u32 context;
 };
 
-INLINE float score(const Params& p, const float* query, const Kv* keys, const Table& table, u32 key) {
-    const Kv* k = keys + (u64)table.slot(key) * p.kv_heads * p.head_size;
+INLINE float score(const Params& p, const float* query, u32 kv_head, const Table& table, u32 key) {
+    const Kv* k = row_of_head(p.keys, (u64)table.slot(key) * p.kv_heads + kv_head, p.head_size);
     float sum = 0.0f;
     for (u32 e = 0; e < p.head_size; e++) {
         sum += query[e] * widen(k[e]);
     }
-    return sum * p.scale;
+    return sum * factor(k) * p.scale;
 }
 
 ENTRY(attention_map, 128) {
@@ -40,19 +40,19 @@ ENTRY(attention_map, 128) {
     }
     for (u32 head = 0; head < p.query_heads; head++) {
         const float* query = p.queries + (row * p.query_heads + head) * p.head_size;
-        const Kv* of_head = p.keys + head / (p.query_heads / p.kv_heads) * p.head_size;
+        u32 kv_head = head / (p.query_heads / p.kv_heads);
         float most = LOWEST;
         for (u32 key = threadIdx.x; key < keys; key += blockDim.x) {
-            most = fmaxf(most, score(p, query, of_head, table, key));
+            most = fmaxf(most, score(p, query, kv_head, table, key));
         }
         most = block_max(most, terms);
         float sum = 0.0f;
         for (u32 key = threadIdx.x; key < keys; key += blockDim.x) {
-            sum += expf(score(p, query, of_head, table, key) - most);
+            sum += expf(score(p, query, kv_head, table, key) - most);
         }
         float total = block_sum(sum, terms) * p.query_heads;
         for (u32 key = threadIdx.x; key < min(keys, p.context); key += blockDim.x) {
-            result[key] += expf(score(p, query, of_head, table, key) - most) / total;
+            result[key] += expf(score(p, query, kv_head, table, key) - most) / total;
         }
     }
 }

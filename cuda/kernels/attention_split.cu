@@ -4,7 +4,7 @@
 // With one split the result is written; with several their sums, to be joined by attention_combine.
 // Blocks of 128 threads: x = rows times kv heads times pairs of heads, y = splits.
 
-#include "shared/element.cuh"
+#include "shared/eight.cuh"
 #include "shared/paged.cuh"
 
 struct Params {
@@ -102,10 +102,12 @@ INLINE void split(const Params& p) {
     for (u32 start = blockIdx.y * keys_a_split; start < end; start += GROUPS) {
         // All lanes of a warp go the same way; beyond the end they do the last key with weight 0.
         bool present = start + group < end;
-        u64 at = ((u64)table.slot(present ? start + group : end - 1) * p.kv_heads + kv_head) * d;
+        u64 number = (u64)table.slot(present ? start + group : end - 1) * p.kv_heads + kv_head;
+        const Kv* key = row_of_head(p.keys, number, d);
+        const Kv* value = row_of_head(p.values, number, d);
         float k[COLUMNS], v[COLUMNS];
-        load_columns<Kv, COLUMNS>(p.keys + at, d, lane, k);
-        load_columns<Kv, COLUMNS>(p.values + at, d, lane, v);
+        load_columns<Kv, COLUMNS>(key, d, lane, k);
+        load_columns<Kv, COLUMNS>(value, d, lane, v);
 #pragma unroll
         for (u32 h = 0; h < HEADS; h++) {
             float score = 0.0f;
@@ -117,6 +119,7 @@ INLINE void split(const Params& p) {
             for (u32 step = LANES / 2; step > 0; step /= 2) {
                 score += __shfl_xor_sync(0xffffffffu, score, step);
             }
+            score *= factor(key);
             Softmax<COLUMNS>& s = softmax[h];
             if (present) {
                 if (score > s.most) {
@@ -124,6 +127,7 @@ INLINE void split(const Params& p) {
                 }
                 float weight = expf(score - s.most);
                 s.total += weight;
+                weight *= factor(value);
 #pragma unroll
                 for (u32 i = 0; i < COLUMNS; i++) {
                     s.sums[i] += weight * v[i];

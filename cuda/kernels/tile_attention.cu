@@ -17,6 +17,7 @@ struct Params {
 };
 
 struct Tile {
+    typedef float Element;
     const Params& p;
     u32 size;
     u32 keys;

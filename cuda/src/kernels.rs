@@ -20,6 +20,7 @@ macro_rules! files {
 /// Files that others include.
 pub const HEADERS: &[File] = files![
     "shared/base.cuh",
+    "shared/eight.cuh",
     "shared/element.cuh",
     "shared/few.cuh",
     "shared/flash.cuh",
@@ -66,7 +67,7 @@ pub const FILES: &[File] = files![
 ];
 
 const WEIGHTS: &[&str] = &["WEIGHT_BF16", "WEIGHT_F16", "WEIGHT_F32", "WEIGHT_Q8", "WEIGHT_Q4"];
-const KV: &[&str] = &["KV_BF16", "KV_F32"];
+const KV: &[&str] = &["KV_BF16", "KV_F32", "KV_I8"];
 
 /// A file, and the stored type that it is compiled for where it is compiled for several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -70,8 +70,8 @@ impl States {
         let state = &mut self.list[place];
         // The old one first: its memory may be needed.
         state.buffer = None;
-        if !matches!(dtype, DType::F32 | DType::BF16) {
-            return Err(BackendError::state(KIND, name, "f32 or bf16", dtype));
+        if !matches!(dtype, DType::F32 | DType::BF16 | DType::I8) {
+            return Err(BackendError::state(KIND, name, "f32, bf16 or i8", dtype));
         }
         let bytes = (rows as u64).checked_mul(width as u64).and_then(|n| n.checked_mul(dtype.bytes() as u64));
         let buffer = Buffer::new(gpu, &format!("state {name}"), bytes.unwrap_or(u64::MAX))?;

@@ -67,7 +67,7 @@ fn run(block: Block, thread: u32) {
                 let column = e + i % 32u;
                 var v = 0.0;
                 if column < d {
-                    v = key_at(bases[i / 32u] + column);
+                    v = key_at(bases[i / 32u], column);
                 }
                 // A stride of 33 keeps the eight lanes of a row on different banks.
                 tile_k[(i / 32u) * 33u + i % 32u] = v;
@@ -121,7 +121,7 @@ fn run(block: Block, thread: u32) {
                 let column = block.columns + i % 128u;
                 var v = 0.0;
                 if key < present && column < d {
-                    v = value_at(bases[key] + column);
+                    v = value_at(bases[key], column);
                 }
                 tile_v[i] = v;
             }

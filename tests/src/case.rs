@@ -4,6 +4,7 @@ use monolens_graph::batch::{self, Batch, Chunk, NO_VISUAL, PAGE_SIZE, SamplingRo
 use monolens_graph::ops::Heads;
 use monolens_graph::{
     Axes, Axis, Bits, DType, Dim, Graph, GraphBuilder, Grouped, ValueId, WeightFormat, WeightId, WeightSpec,
+    eight,
 };
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -40,6 +41,8 @@ pub struct StateData {
     pub rows: usize,
     /// Width of a row.
     pub width: usize,
+    /// Elements of a head, if it holds keys or values.
+    pub head_size: Option<usize>,
     /// Contents before the run.
     pub bytes: Vec<u8>,
 }
@@ -180,8 +183,17 @@ impl Draw {
         self.axis(axis, rows);
         let values = self.floats(rows * width, 1.0);
         let bytes = encode(&values, dtype);
-        self.case.states.push(StateData { name: name.into(), dtype, rows, width, bytes });
+        self.case.states.push(StateData { name: name.into(), dtype, rows, width, head_size: None, bytes });
         self.g.state(name, dtype, [axis.into(), width.into()])
+    }
+
+    /// A state of random keys or values.
+    fn cache(&mut self, name: &str, dtype: DType, slots: usize, heads: &Heads) -> ValueId {
+        let values = self.floats(slots * heads.kv_width(), 1.0);
+        let (width, head_size) = (heads.cache_width(dtype), Some(heads.size));
+        let bytes = encode_heads(&values, dtype, heads.size);
+        self.case.states.push(StateData { name: name.into(), dtype, rows: slots, width, head_size, bytes });
+        self.g.state(name, dtype, [Axis::KvSlots.into(), width.into()])
     }
 
     /// Which rows are visual: by case number none, all, runs, interleaved token by token, or a share of 1 to 90 %.
@@ -206,8 +218,9 @@ impl Draw {
         self.indices(batch::ROUTING, &[Axis::RouteBlocks.into(), words.into()], &table)
     }
 
-    /// A packed batch of a few sequences with random histories on shuffled pages, with its inputs and the KV states.
-    pub fn paged(&mut self, heads: &Heads, most_rows: usize) -> Paged {
+    /// A packed batch of a few sequences with random histories on shuffled pages, with its inputs and the KV states of one
+    /// of these types.
+    pub fn paged(&mut self, heads: &Heads, most_rows: usize, types: &[DType]) -> Paged {
         let count = if self.number == 0 { 0 } else { self.rng.random_range(1..4) };
         let lengths: Vec<(usize, usize)> = (0..count)
             .map(|_| {
@@ -248,9 +261,9 @@ impl Draw {
             })
             .collect();
         let batch = Batch::pack(&chunks, 1);
-        let kv = if self.number % 4 == 3 { DType::BF16 } else { DType::F32 };
-        let k = self.state("k", kv, Axis::KvSlots, slots, heads.kv_width());
-        let v = self.state("v", kv, Axis::KvSlots, slots, heads.kv_width());
+        // Shifted from round to round, so that a type does not always meet the same heads.
+        let kv = types[(self.number + self.number / types.len()) % types.len()];
+        let [k, v] = ["k", "v"].map(|name| self.cache(name, kv, slots, heads));
         self.case.axes = batch.axes(slots, 0);
         let rows =
             self.indices(batch::ROWS, &[Axis::Rows.into(), 4.into()], bytemuck::cast_slice(&batch.rows));
@@ -299,10 +312,21 @@ pub struct Paged {
     pub v: ValueId,
 }
 
+/// Keys or values in a stored type.
+fn encode_heads(values: &[f32], dtype: DType, size: usize) -> Vec<u8> {
+    if dtype != DType::I8 {
+        return encode(values, dtype);
+    }
+    let record = eight::bytes(size);
+    let mut bytes = vec![0; values.len() / size * record];
+    values.chunks(size).zip(bytes.chunks_mut(record)).for_each(|(head, to)| eight::round(head, to));
+    bytes
+}
+
 /// Floats in a stored type, little-endian.
 pub fn encode(values: &[f32], dtype: DType) -> Vec<u8> {
     match dtype {
-        DType::F32 | DType::U32 => bytemuck::cast_slice(values).to_vec(),
+        DType::F32 | DType::U32 | DType::I8 => bytemuck::cast_slice(values).to_vec(),
         DType::F16 => values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect(),
         DType::BF16 => values.iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect(),
     }

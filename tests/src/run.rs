@@ -1,6 +1,7 @@
 //! Running a case on a backend.
 
 use crate::case::Case;
+use crate::compare::widened;
 use monolens_graph::backend::{HostTensor, Job, Outputs};
 use monolens_graph::plan::{Capabilities, Fusions, Plan};
 use monolens_graph::{Axes, Axis, Backend, BackendError, DType};
@@ -111,7 +112,7 @@ impl Runner {
         let mut results = self.backend.run(program, &job).await?;
         for s in &case.states {
             let tensor = self.backend.read_state(&s.name).await?;
-            results.insert(format!("state {}", s.name), tensor);
+            results.insert(format!("state {}", s.name), widened(tensor, s.head_size));
         }
         Ok(results)
     }

@@ -2,7 +2,10 @@
 
 use crate::commands::{bench, chat, convert, doctor, inspect, run, serve, verify};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use monolens_engine::{BackendChoice, BackendName, CpuArithmetic, EngineOptions, Quantization, Settings};
+use monolens_engine::{
+    BackendChoice, BackendName, CpuArithmetic, EngineOptions, Quantization, Settings, kv_type,
+};
+use monolens_graph::DType;
 use monolens_models::config::GenerationConfig;
 
 /// Runs Mono-InternVL: asks a vision-language model about images, on the GPU where there is one.
@@ -97,10 +100,26 @@ pub struct WeightArgs {
     pub weights: Option<Quantization>,
 }
 
-impl WeightArgs {
-    /// The engine's options with this format.
+/// How weights, keys and values are stored on the device.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct StorageArgs {
+    /// Of weights.
+    #[command(flatten)]
+    pub weights: WeightArgs,
+    /// Keep keys and values in 8bit, bf16 or f32 (default: f32 beside f32 weights or with --exact, else bf16)
+    #[arg(long, value_name = "TYPE", help_heading = "Model", value_parser = kv_type)]
+    pub kv: Option<DType>,
+}
+
+impl StorageArgs {
+    /// How weights are to be rounded.
+    pub fn weights(self) -> Option<Quantization> {
+        self.weights.weights
+    }
+
+    /// The engine's options with these formats.
     pub fn options(self) -> EngineOptions {
-        EngineOptions { weights: self.weights, ..EngineOptions::default() }
+        EngineOptions { weights: self.weights(), kv_dtype: self.kv, ..EngineOptions::default() }
     }
 }
 
@@ -210,6 +229,18 @@ mod tests {
         assert!(cli.command.is_none());
         assert_eq!(cli.run.question.as_deref(), Some("what?"));
         assert_eq!(cli.run.sampling.top_k, Some(3));
+    }
+
+    #[test]
+    fn a_type_of_keys_and_values_is_one_that_there_is() {
+        let parse = |kv: &str| Cli::try_parse_from(["monolens", "run", "--kv", kv]);
+        let Some(Command::Run(args)) = parse("8bit").unwrap().command else { panic!("run") };
+        assert_eq!(args.storage.options().kv_dtype, Some(DType::I8));
+        let error = parse("4bit").unwrap_err().to_string();
+        assert!(
+            error.contains("--kv") && error.contains("expected 8bit, bf16 or f32, got `4bit`"),
+            "{error}"
+        );
     }
 
     #[test]

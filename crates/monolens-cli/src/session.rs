@@ -40,10 +40,9 @@ pub fn load(model: Arc<Model>, device: &DeviceArgs, options: EngineOptions, quie
     let start = Instant::now();
     let opened = pollster::block_on(open_backend(&device.choice())).context(NO_DEVICE)?;
     log::info!("{} ({})", device_line(opened.backend.device()), opened.reason);
-    let options = match device.exact {
-        true => EngineOptions { kv_dtype: Some(DType::F32), ..options },
-        false => options,
-    };
+    // What was asked for by name comes first.
+    let kv_dtype = options.kv_dtype.or(device.exact.then_some(DType::F32));
+    let options = EngineOptions { kv_dtype, ..options };
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
     bar.set_style(
         ProgressStyle::with_template("{prefix} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}")

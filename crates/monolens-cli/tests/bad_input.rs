@@ -213,6 +213,8 @@ fn wrong_usage() {
     refused(monolens().args(["run", "--backend", "abacus"]), &["abacus", "possible values"]);
     refused(monolens().args(["run", "--temperature", "hot"]), &["temperature", "0 to 100"]);
     refused(monolens().args(["run", "--random", "huge"]), &["huge", "mono-2b"]);
+    refused(monolens().args(["run", "--kv", "4bit"]), &["--kv", "expected 8bit, bf16 or f32, got `4bit`"]);
+    refused(monolens().args(["bench", "quality", "--kv", "8bit,f16"]), &["8bit, bf16 or f32", "f16"]);
     refused(monolens().args(["run", "--random", "tiny", "--layers", "1"]), &["--attention"]);
     refused(monolens().args(["verify", "/no/such/set"]), &["/no/such/set"]);
     refused(monolens().args(["serve", "--port", "70000"]), &["70000", "65535"]);

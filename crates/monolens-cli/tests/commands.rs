@@ -252,6 +252,29 @@ fn speed_and_quality_are_measured() {
     let rows = json(&mut monolens(&args));
     assert_eq!(rows[0]["tokens"], 12);
     assert!(rows[0]["divergence, nats a token"].as_f64().unwrap() < 0.1, "{rows}");
+    let args = ["bench", "quality", "--kv", "8bit", "--tokens", "12", "--format", "json", "--backend", "cpu"];
+    let rows = json(&mut monolens(&args));
+    assert_eq!((&rows[0]["weights"], &rows[0]["kv"]), (&"as stored".into(), &"8bit".into()));
+    assert!(rows[0]["divergence, nats a token"].as_f64().unwrap() < 0.1, "{rows}");
+}
+
+#[test]
+fn keys_and_values_in_8_bits_take_less_and_answer() {
+    let total = |args: &[&str]| {
+        let shown =
+            json(monolens(&["inspect", "--random", "mono-2b", "--json", "--backend", "cpu"]).args(args));
+        (shown["kv_bytes_per_token"].as_u64().unwrap(), shown["total_bytes"].as_u64().unwrap())
+    };
+    let (wide, narrow) = (total(&[]), total(&["--kv", "8bit"]));
+    // 24 layers, keys and values, 8 heads of 128: an integer an element and a factor a head.
+    assert_eq!((wide.0, narrow.0), (2 * 24 * 8 * 256, 2 * 24 * 8 * 132));
+    assert!(wide.1 > narrow.1 + 100_000_000, "{wide:?} {narrow:?}");
+    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/rocket.png");
+    let answer = |args: &[&str]| {
+        let mut command = monolens(&["run", "--json", "-p", "What is this?", "--backend", "cpu"]);
+        json(command.args(args).arg(&image))["answer"].clone()
+    };
+    assert_eq!(answer(&["--kv", "8bit"]), answer(&[]));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use crate::frame::Work;
 use crate::isa::{Isa, Level, cpu_name};
 use crate::kernels::Product;
 use crate::program::{Program, Weights};
-use crate::state::{State, States};
-use crate::weight::{Floats, Upload, Weight};
+use crate::state::{Contents, State, States};
+use crate::weight::{Upload, Weight};
 use crate::{Arithmetic, CpuOptions, Pool};
 use monolens_graph::backend::{
     BackendKind, DeviceInfo, HostTensor, Job, LocalFuture, MemoryUse, Outputs, ProgramId,
@@ -143,11 +143,11 @@ impl Backend for CpuBackend {
         width: usize,
     ) -> Result<(), BackendError> {
         self.states.release(name);
-        if !matches!(dtype, DType::F32 | DType::BF16) {
-            return Err(BackendError::state(BackendKind::Cpu, name, "f32 or bf16", dtype));
+        if !matches!(dtype, DType::F32 | DType::BF16 | DType::I8) {
+            return Err(BackendError::state(BackendKind::Cpu, name, "f32, bf16 or i8", dtype));
         }
         let elements = rows.checked_mul(width).filter(|n| n.checked_mul(4).is_some());
-        let data = elements.and_then(|n| Floats::zeros(dtype, n));
+        let data = elements.and_then(|n| Contents::zeros(dtype, n));
         let data = data.ok_or_else(|| BackendError::OutOfMemory {
             device: self.info.name.clone(),
             what: format!("state {name}"),

@@ -1,9 +1,42 @@
 //! States: what lives between runs.
 
-use crate::weight::{Floats, View};
+use crate::weight::{Floats, View, zeros};
 use monolens_graph::backend::HostTensor;
 use monolens_graph::check::StateTable;
-use monolens_graph::{BackendError, DType};
+use monolens_graph::ops::Heads;
+use monolens_graph::{BackendError, DType, eight};
+
+/// What a state holds.
+#[derive(Debug)]
+pub(crate) enum Contents {
+    Floats(Floats),
+    /// Keys or values in 8 bits.
+    Records(Vec<u8>),
+}
+
+impl Contents {
+    /// `len` zeros of a type; `None` for a type that no state has or when there is no memory for them.
+    pub(crate) fn zeros(dtype: DType, len: usize) -> Option<Self> {
+        match dtype {
+            DType::I8 => Some(Self::Records(zeros(len)?)),
+            _ => Some(Self::Floats(Floats::zeros(dtype, len)?)),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Floats(floats) => floats.bytes(),
+            Self::Records(bytes) => bytes,
+        }
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Floats(floats) => floats.bytes_mut(),
+            Self::Records(bytes) => bytes,
+        }
+    }
+}
 
 /// A state: rows of one width.
 #[derive(Debug)]
@@ -11,21 +44,57 @@ pub(crate) struct State {
     pub(crate) name: String,
     pub(crate) rows: usize,
     pub(crate) width: usize,
-    pub(crate) data: Floats,
+    pub(crate) data: Contents,
 }
 
 impl State {
     pub(crate) fn dtype(&self) -> DType {
-        self.data.dtype()
+        match &self.data {
+            Contents::Floats(floats) => floats.dtype(),
+            Contents::Records(_) => DType::I8,
+        }
     }
 
-    pub(crate) fn view(&self) -> View<'_> {
-        self.data.view()
+    /// A row of floats.
+    pub(crate) fn row(&self, row: usize) -> View<'_> {
+        self.part(row * self.width, self.width)
     }
 
-    /// Writes part of a row from column `column` on.
-    pub(crate) fn write(&mut self, row: usize, column: usize, values: &[f32]) {
-        self.data.write(row * self.width + column, values);
+    fn part(&self, at: usize, len: usize) -> View<'_> {
+        match &self.data {
+            Contents::Floats(floats) => floats.view().part(at, at + len),
+            Contents::Records(_) => View::F32(&[]),
+        }
+    }
+
+    /// Writes a row of floats.
+    pub(crate) fn write(&mut self, row: usize, values: &[f32]) {
+        if let Contents::Floats(floats) = &mut self.data {
+            floats.write(row * self.width, values);
+        }
+    }
+
+    /// The key or value of a kv head in a slot.
+    pub(crate) fn head(&self, heads: &Heads, slot: usize, head: usize) -> View<'_> {
+        match &self.data {
+            Contents::Floats(_) => self.part(slot * self.width + head * heads.size, heads.size),
+            Contents::Records(bytes) => {
+                let record = eight::bytes(heads.size);
+                let (scale, integers) = eight::parts(&bytes[slot * self.width + head * record..], heads.size);
+                View::Scaled(integers, scale)
+            }
+        }
+    }
+
+    /// Writes it.
+    pub(crate) fn write_head(&mut self, heads: &Heads, slot: usize, head: usize, values: &[f32]) {
+        match &mut self.data {
+            Contents::Floats(floats) => floats.write(slot * self.width + head * heads.size, values),
+            Contents::Records(bytes) => {
+                let record = eight::bytes(heads.size);
+                eight::round(values, &mut bytes[slot * self.width + head * record..][..record]);
+            }
+        }
     }
 
     pub(crate) fn to_host(&self) -> HostTensor {
@@ -82,7 +151,7 @@ impl States {
     pub(crate) fn release(&mut self, name: &str) {
         if let Some(i) = self.index(name) {
             let state = &mut self.0[i];
-            (state.rows, state.data) = (0, Floats::F32(Vec::new()));
+            (state.rows, state.data) = (0, Contents::Floats(Floats::F32(Vec::new())));
         }
     }
 }

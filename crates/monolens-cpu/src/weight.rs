@@ -24,9 +24,12 @@ pub enum View<'a> {
     BF16(&'a [bf16]),
     /// Integers in groups.
     Grouped(GroupedView<'a>),
+    /// Integers with one factor: a head of a key or value in 8 bits.
+    Scaled(&'a [i8], f32),
 }
 
-fn zeros<T: Clone + Default>(len: usize) -> Option<Vec<T>> {
+/// As many zeros, if there is memory for them.
+pub(crate) fn zeros<T: Clone + Default>(len: usize) -> Option<Vec<T>> {
     let mut v = Vec::new();
     v.try_reserve_exact(len).ok()?;
     prefer_large(v.spare_capacity_mut());
@@ -41,7 +44,7 @@ impl Floats {
             DType::F32 => Self::F32(zeros(len)?),
             DType::F16 => Self::F16(zeros(len)?),
             DType::BF16 => Self::BF16(zeros(len)?),
-            DType::U32 => return None,
+            DType::U32 | DType::I8 => return None,
         })
     }
 
@@ -96,6 +99,7 @@ impl<'a> View<'a> {
             Self::F16(v) => v.len(),
             Self::BF16(v) => v.len(),
             Self::Grouped(v) => v.len(),
+            Self::Scaled(v, _) => v.len(),
         }
     }
 
@@ -112,6 +116,7 @@ impl<'a> View<'a> {
             Self::F16(v) => Self::F16(&v[from..to]),
             Self::BF16(v) => Self::BF16(&v[from..to]),
             Self::Grouped(v) => Self::Grouped(v.part(from, to)),
+            Self::Scaled(v, scale) => Self::Scaled(&v[from..to], scale),
         }
     }
 
@@ -121,29 +126,36 @@ impl<'a> View<'a> {
         match self {
             Self::F32(v) => out.copy_from_slice(v),
             Self::F16(v) => v.convert_to_f32_slice(out),
-            Self::BF16(v) => widen_bf16(v, out),
             Self::Grouped(v) => v.widen(out),
+            Self::BF16(_) | Self::Scaled(..) => widen_here(self, out),
         }
     }
 }
 
-fn widen_bf16(v: &[bf16], out: &mut [f32]) {
+/// bf16, and integers with one factor: plain loops, which compilers turn into vectors.
+fn widen_here(view: View<'_>, out: &mut [f32]) {
     #[inline(always)]
-    fn plain(v: &[bf16], out: &mut [f32]) {
-        out.iter_mut().zip(v).for_each(|(y, x)| *y = f32::from_bits(u32::from(x.to_bits()) << 16));
+    fn plain(view: View<'_>, out: &mut [f32]) {
+        match view {
+            View::BF16(v) => {
+                out.iter_mut().zip(v).for_each(|(y, x)| *y = f32::from_bits(u32::from(x.to_bits()) << 16));
+            }
+            View::Scaled(v, scale) => out.iter_mut().zip(v).for_each(|(y, &q)| *y = scale * f32::from(q)),
+            _ => {}
+        }
     }
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2")]
-        fn avx2(v: &[bf16], out: &mut [f32]) {
-            plain(v, out);
+        fn avx2(view: View<'_>, out: &mut [f32]) {
+            plain(view, out);
         }
         if is_x86_feature_detected!("avx2") {
             // SAFETY: just found.
-            return unsafe { avx2(v, out) };
+            return unsafe { avx2(view, out) };
         }
     }
-    plain(v, out);
+    plain(view, out);
 }
 
 /// A weight's elements.

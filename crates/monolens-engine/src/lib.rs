@@ -80,7 +80,7 @@ pub use loader::{OnProgress, Piece, Progress, Stage, WeightReader};
 pub use look::{ImageAttention, ImageMap};
 pub use monolens_models::image::TileOptions;
 pub use monolens_models::quant::Quantization;
-pub use options::EngineOptions;
+pub use options::{EngineOptions, kv_type, kv_type_name};
 pub use prompt::{Prompt, PromptShape};
 pub use sampling::Settings;
 pub use segments::{Segment, SegmentKind};

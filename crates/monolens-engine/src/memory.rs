@@ -3,7 +3,7 @@
 use crate::blueprint::Blueprint;
 use crate::runner::kv_bytes_per_token;
 use crate::{EngineError, EngineOptions};
-use monolens_graph::BackendError;
+use monolens_graph::{BackendError, DType};
 
 /// Bytes that a model needs.
 pub(crate) struct Needs {
@@ -39,13 +39,14 @@ impl Needs {
                     error,
                     advice: format!(
                         "The weights take {}, keys and values {} for a context of {context} tokens, beside the activations of \
-                     {} rows and {} tiles: a smaller context (half of it takes {}), fewer rows a step or fewer tiles at \
+                     {} rows and {} tiles: a smaller context (half of it takes {}), {}fewer rows a step or fewer tiles at \
                      once take less",
                         megabytes(self.weights),
                         megabytes(self.kv_per_token * context as u64),
                         options.chunk,
                         options.tiles_per_run,
                         megabytes(self.kv_per_token * context as u64 / 2),
+                        if options.kv_dtype == Some(DType::I8) { "" } else { "keys and values in 8 bits, " },
                     ),
                 }
             }
@@ -74,6 +75,9 @@ mod tests {
         assert!(text.contains("weights alone take 4000 MB"), "{text}");
         let text = needs.of_context(full(), 8000, &EngineOptions::default()).to_string();
         assert!(text.contains("400 MB for a context of 8000") && text.contains("takes 200 MB"), "{text}");
+        assert!(text.contains("keys and values in 8 bits"), "{text}");
+        let eight = EngineOptions { kv_dtype: Some(DType::I8), ..EngineOptions::default() };
+        assert!(!needs.of_context(full(), 8000, &eight).to_string().contains("in 8 bits"));
         let other = needs.of_weights(EngineError::Cancelled);
         assert!(matches!(other, EngineError::Cancelled));
     }

@@ -11,7 +11,7 @@ pub struct EngineOptions {
     pub context: Option<usize>,
     /// Tokens that the KV pool holds, all conversations and the prefix cache together. None: as `context`.
     pub kv_tokens: Option<usize>,
-    /// Type of cached keys and values. None: f32 if the weights are f32, else what suits the device.
+    /// Type of cached keys and values ([`kv_type`]). None: f32 if the weights are f32, else what suits the device.
     pub kv_dtype: Option<DType>,
     /// Weights rounded to 8 or 4 bits while they are loaded. None: as stored.
     pub weights: Option<Quantization>,
@@ -71,12 +71,46 @@ impl EngineOptions {
         range("context", self.context.unwrap_or(1), 1 << 24)?;
         range("kv_tokens", self.kv_tokens.unwrap_or(1), 1 << 28)?;
         match self.kv_dtype {
-            None | Some(DType::F32 | DType::BF16 | DType::F16) => Ok(()),
+            None | Some(DType::F32 | DType::BF16 | DType::I8) => Ok(()),
             Some(other) => Err(EngineError::Setting {
                 name: "kv_dtype",
-                expected: "f32, bf16 or f16".into(),
+                expected: "f32, bf16 or i8".into(),
                 got: other.to_string(),
             }),
         }
+    }
+}
+
+/// The names by which people choose a type of cached keys and values.
+const KV_TYPES: [(&str, DType); 3] = [("8bit", DType::I8), ("bf16", DType::BF16), ("f32", DType::F32)];
+
+/// The type of cached keys and values of a name: `8bit`, `bf16` or `f32`.
+///
+/// # Errors
+/// Another name, with those that there are.
+pub fn kv_type(name: &str) -> Result<DType, String> {
+    let found = KV_TYPES.iter().find(|(known, _)| *known == name);
+    found.map(|&(_, dtype)| dtype).ok_or_else(|| format!("expected 8bit, bf16 or f32, got `{name}`"))
+}
+
+/// The name of a type of cached keys and values.
+pub fn kv_type_name(dtype: DType) -> String {
+    let found = KV_TYPES.iter().find(|(_, known)| *known == dtype);
+    found.map_or_else(|| dtype.to_string(), |(name, _)| (*name).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_of_keys_and_values_have_names() {
+        for (name, dtype) in KV_TYPES {
+            assert_eq!((kv_type(name), kv_type_name(dtype).as_str()), (Ok(dtype), name));
+            assert!(EngineOptions { kv_dtype: Some(dtype), ..EngineOptions::default() }.check().is_ok());
+        }
+        assert_eq!(kv_type("4bit"), Err("expected 8bit, bf16 or f32, got `4bit`".into()));
+        let error = EngineOptions { kv_dtype: Some(DType::F16), ..EngineOptions::default() }.check();
+        assert!(error.unwrap_err().to_string().contains("expected f32, bf16 or i8, got f16"));
     }
 }

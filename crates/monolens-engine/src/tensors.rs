@@ -3,9 +3,9 @@
 use crate::EngineError;
 use crate::kv::PageId;
 use half::{bf16, f16};
-use monolens_graph::DType;
 use monolens_graph::backend::HostTensor;
 use monolens_graph::batch::PAGE_SIZE;
+use monolens_graph::{DType, eight};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
@@ -44,7 +44,7 @@ pub(crate) fn pad_columns(tensor: &HostTensor, columns: usize) -> HostTensor {
     HostTensor { dtype: tensor.dtype, shape: vec![tensor.shape[0], columns.max(width)], bytes }
 }
 
-/// The first `tokens` tokens on these pages of a cache [slots, heads·size], as f32 [heads, tokens, size].
+/// The first `tokens` tokens on these pages of a cache of so many heads in a slot, as f32 [heads, tokens, size].
 pub(crate) fn cache_tensor(
     cache: &HostTensor,
     pages: &[PageId],
@@ -52,7 +52,7 @@ pub(crate) fn cache_tensor(
     heads: usize,
     size: usize,
 ) -> Result<HostTensor, EngineError> {
-    let values = widen(cache).ok_or(EngineError::Internal("a cache that holds no floats"))?;
+    let values = widen(cache, size).ok_or(EngineError::Internal("a cache that holds no floats"))?;
     let mut out = Vec::with_capacity(heads * tokens * size);
     for head in 0..heads {
         for token in 0..tokens {
@@ -66,12 +66,19 @@ pub(crate) fn cache_tensor(
     Ok(HostTensor { dtype: DType::F32, shape: vec![heads, tokens, size], bytes })
 }
 
-fn widen(tensor: &HostTensor) -> Option<Vec<f32>> {
+/// A cache as f32 [slots, heads·size].
+fn widen(tensor: &HostTensor, size: usize) -> Option<Vec<f32>> {
     let halves = || tensor.bytes.as_chunks::<2>().0.iter();
     match tensor.dtype {
         DType::F32 => Some(tensor.bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
         DType::F16 => Some(halves().map(|b| f16::from_le_bytes(*b).to_f32()).collect()),
         DType::BF16 => Some(halves().map(|b| bf16::from_le_bytes(*b).to_f32()).collect()),
+        DType::I8 => {
+            let records = tensor.bytes.chunks_exact(eight::bytes(size));
+            let mut values = vec![0.0; records.len() * size];
+            records.zip(values.chunks_mut(size)).for_each(|(record, head)| eight::widen(record, head));
+            Some(values)
+        }
         DType::U32 => None,
     }
 }
@@ -108,5 +115,13 @@ mod tests {
         let read = read.f32s();
         let first = (2 * PAGE_SIZE * 2) as f32;
         assert_eq!((read[0], read[PAGE_SIZE], read[PAGE_SIZE + 1]), (first, 0.0, first + 1.0));
+    }
+
+    #[test]
+    fn a_cache_in_8_bits_is_widened() {
+        let mut bytes = vec![0; PAGE_SIZE * eight::bytes(2)];
+        eight::round(&[127.0, -3.0], &mut bytes[eight::bytes(2)..][..eight::bytes(2)]);
+        let cache = HostTensor { dtype: DType::I8, shape: vec![PAGE_SIZE, eight::bytes(2)], bytes };
+        assert_eq!(cache_tensor(&cache, &[0], 2, 1, 2).unwrap().f32s(), [0.0, 0.0, 127.0, -3.0]);
     }
 }

@@ -33,6 +33,10 @@ pub fn states(plan: &Plan, states: &dyn StateTable) -> Result<Vec<(String, DType
             Some((_, _, width)) if width != wanted => {
                 return Err(error(format!("rows of {wanted}"), format!("rows of {width}")));
             }
+            // Kernels take floats of any size, but records of 8 bits lie otherwise.
+            Some((dtype, ..)) if (dtype == DType::I8) != (value.dtype == DType::I8) => {
+                return Err(error(value.dtype.to_string(), dtype.to_string()));
+            }
             Some((dtype, ..)) => known.push((value.name.clone(), dtype)),
         }
     }

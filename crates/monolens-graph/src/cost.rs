@@ -63,7 +63,7 @@ impl Cost {
             Op::Attention(op) => {
                 cost.flops += 4.0 * lookback.pairs * op.heads.query_width() as f64;
                 let kv = node.inputs.get(4).map_or(DType::F32, |id| graph.value(*id).dtype);
-                cost.bytes += 2.0 * lookback.keys * (op.heads.kv_width() * kv.bytes()) as f64;
+                cost.bytes += 2.0 * lookback.keys * op.heads.cache_bytes(kv) as f64;
             }
             Op::TileAttention(_) => {
                 // Every row looks at all rows of its tile.

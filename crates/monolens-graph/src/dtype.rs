@@ -13,6 +13,9 @@ pub enum DType {
     BF16,
     /// Ids, indices and bit masks.
     U32,
+    /// Integers of 8 bits, a head's with a factor before them ([`crate::eight`]); the KV cache only. A width of this type
+    /// counts bytes, those of the factors among them.
+    I8,
 }
 
 impl DType {
@@ -21,12 +24,13 @@ impl DType {
         match self {
             Self::F32 | Self::U32 => 4,
             Self::F16 | Self::BF16 => 2,
+            Self::I8 => 1,
         }
     }
 
-    /// Whether the type holds real numbers.
+    /// Whether each element by itself is a real number.
     pub const fn is_float(self) -> bool {
-        !matches!(self, Self::U32)
+        !matches!(self, Self::U32 | Self::I8)
     }
 }
 
@@ -37,6 +41,7 @@ impl fmt::Display for DType {
             Self::F16 => "f16",
             Self::BF16 => "bf16",
             Self::U32 => "u32",
+            Self::I8 => "i8",
         })
     }
 }

@@ -39,6 +39,7 @@ pub mod batch;
 pub mod check;
 mod cost;
 mod dtype;
+pub mod eight;
 mod error;
 mod format;
 mod graph;

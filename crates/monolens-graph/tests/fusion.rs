@@ -9,6 +9,11 @@ const HEADS: Heads = Heads { query: 4, kv: 2, size: 8 };
 
 /// One routed decoder layer, unfused; with `tap` the FFN's norm is an output.
 fn layer(tap: bool) -> Result<Graph, GraphError> {
+    layer_with(tap, DType::F32)
+}
+
+/// The same with keys and values of a type.
+fn layer_with(tap: bool, kv: DType) -> Result<Graph, GraphError> {
     let (d, ffn) = (32, 48);
     let mut g = GraphBuilder::new("layer");
     let x = g.input("x", DType::F32, [Axis::Rows.into(), d.into()]);
@@ -18,8 +23,8 @@ fn layer(tap: bool) -> Result<Graph, GraphError> {
         g.input(batch::PAGE_TABLE, DType::U32, [Axis::Sequences.into(), Axis::PagesPerSequence.into()]);
     let blocks = g.input(batch::QUERY_BLOCKS, DType::U32, [Axis::QueryBlocks.into(), 2.into()]);
     let routing = g.input(batch::ROUTING, DType::U32, [Axis::RouteBlocks.into(), (1 + ROUTE_BLOCK).into()]);
-    let pool = [Axis::KvSlots.into(), HEADS.kv_width().into()];
-    let (k, v) = (g.state("kv.0.k", DType::F32, pool), g.state("kv.0.v", DType::F32, pool));
+    let pool = [Axis::KvSlots.into(), HEADS.cache_width(kv).into()];
+    let (k, v) = (g.state("kv.0.k", kv, pool), g.state("kv.0.v", kv, pool));
 
     let norm_1 = g.weight("attention_norm", [d]);
     let norm_2 = g.weight("ffn_norm", [d]);
@@ -65,6 +70,25 @@ fn capabilities(fusions: Fusions) -> Capabilities {
 fn a_layer_becomes_five_operators() {
     let plan = Plan::new(&layer(false).unwrap(), &capabilities(Fusions::ALL), Axes::new());
     assert_eq!(names(&plan), ["qkv_rope", "attention", "linear", "gate_up", "linear"]);
+}
+
+#[test]
+fn keys_in_8_bits_keep_the_rotation_apart() {
+    let graph = layer_with(false, DType::I8).unwrap();
+    let plan = Plan::new(&graph, &capabilities(Fusions::ALL), Axes::new());
+    assert_eq!(names(&plan), ["linear", "rope", "attention", "linear", "gate_up", "linear"]);
+}
+
+#[test]
+fn a_cache_of_the_wrong_width_is_refused() {
+    let mut g = GraphBuilder::new("cache");
+    let qkv = g.input("qkv", DType::F32, [Axis::Rows.into(), HEADS.qkv_width().into()]);
+    let rows = g.input(batch::ROWS, DType::U32, [Axis::Rows.into(), 4.into()]);
+    let rope = g.input(batch::ROPE, DType::F32, [Axis::Rows.into(), 8.into()]);
+    let states = ["k", "v"].map(|name| g.state(name, DType::I8, [Axis::KvSlots.into(), 16.into()]));
+    let op = ops::Rope { heads: HEADS, layout: QkvLayout::Grouped };
+    let error = g.push("rope", op, &[qkv, rows, rope, states[0], states[1]]).unwrap_err().to_string();
+    assert!(error.contains("[kv_slots, 24]") && error.contains("i8 [kv_slots, 16]"), "{error}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub(crate) struct LoadOptions {
     pub tier: Option<String>,
     pub context: Option<usize>,
     pub weights: Option<String>,
+    pub kv: Option<String>,
 }
 
 /// `LoadProgress`.

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::files::{FileReader, Files, ModelFiles};
 use crate::{adapter, model, panics};
 use js_sys::{Function, Promise};
-use monolens_engine::{BackendChoice, Engine, EngineOptions, Opened, Stage, open_backend};
+use monolens_engine::{BackendChoice, Engine, EngineOptions, Opened, Stage, kv_type, open_backend};
 use monolens_graph::Backend;
 use monolens_graph::backend::DeviceInfo;
 use monolens_models::Model;
@@ -103,6 +103,8 @@ impl Loaded {
         let backend = options.backend.parse().map_err(|error| Failure::bad_request("options", error))?;
         let weights = options.weights.map(|weights| weights.parse()).transpose();
         let weights = weights.map_err(|error: String| Failure::bad_request("weights", error))?;
+        let kv_dtype = options.kv.as_deref().map(kv_type).transpose();
+        let kv_dtype = kv_dtype.map_err(|error| Failure::bad_request("kv", error))?;
         let choice = BackendChoice {
             backend,
             tier: options.tier,
@@ -112,7 +114,8 @@ impl Loaded {
         let (model, layout) = model::open(&files, &mut listener.on_file()).await?;
         let (opened, device) = open(&choice).await?;
         let reader = Rc::new(FileReader::new(files, layout));
-        let engine_options = EngineOptions { context: options.context, weights, ..engine_options };
+        let kv_dtype = kv_dtype.or(engine_options.kv_dtype);
+        let engine_options = EngineOptions { context: options.context, weights, kv_dtype, ..engine_options };
         let engine = engine(&model, &reader, opened.backend, engine_options, listener).await?;
         Ok(Self { engine, model, reader, choice, device })
     }

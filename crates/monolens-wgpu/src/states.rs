@@ -55,8 +55,8 @@ impl States {
     ) -> Result<(), BackendError> {
         // The old one first: its memory may be needed.
         self.by_name.remove(name);
-        if !matches!(dtype, DType::F32 | DType::BF16) {
-            return Err(BackendError::state(KIND, name, "f32 or bf16", dtype));
+        if !matches!(dtype, DType::F32 | DType::BF16 | DType::I8) {
+            return Err(BackendError::state(KIND, name, "f32, bf16 or i8", dtype));
         }
         let bytes = (rows as u64)
             .checked_mul(width as u64)

@@ -70,7 +70,7 @@ impl Matrix {
 /// How a shader knows a stored type (`shared/element.wgsl`).
 pub(crate) fn code(format: WeightFormat) -> u32 {
     match format {
-        WeightFormat::Plain(DType::F32 | DType::U32) => 0,
+        WeightFormat::Plain(DType::F32 | DType::U32 | DType::I8) => 0,
         WeightFormat::Plain(DType::BF16) => 1,
         WeightFormat::Plain(DType::F16) => 2,
         WeightFormat::Grouped(Grouped { bits: Bits::Eight, .. }) => 3,

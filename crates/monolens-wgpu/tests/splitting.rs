@@ -13,16 +13,16 @@ const F: usize = 100;
 const VOCAB: usize = 300;
 const HEADS: Heads = Heads { query: 4, kv: 2, size: 12 };
 
-/// Embedding, a layer and the output projection.
-fn model() -> Graph {
+/// Embedding, a layer and the output projection, with keys and values of a type.
+fn model(kv: DType) -> Graph {
     let mut g = GraphBuilder::new("model");
     let rows = g.input(batch::ROWS, DType::U32, [Axis::Rows.into(), 4.into()]);
     let rope = g.input(batch::ROPE, DType::F32, [Axis::Rows.into(), HEADS.size.into()]);
     let pages = [Axis::Sequences.into(), Axis::PagesPerSequence.into()];
     let pages = g.input(batch::PAGE_TABLE, DType::U32, pages);
     let blocks = g.input(batch::QUERY_BLOCKS, DType::U32, [Axis::QueryBlocks.into(), 2.into()]);
-    let pool = [Axis::KvSlots.into(), HEADS.kv_width().into()];
-    let (k, v) = (g.state("k", DType::F32, pool), g.state("v", DType::F32, pool));
+    let pool = [Axis::KvSlots.into(), HEADS.cache_width(kv).into()];
+    let (k, v) = (g.state("k", kv, pool), g.state("v", kv, pool));
     let table = g.weight("table", [VOCAB, D]);
     let (norm_1, norm_2) = (g.weight("norm_1", [D]), g.weight("norm_2", [D]));
     let wqkv = g.weight("wqkv", [HEADS.qkv_width(), D]);
@@ -51,13 +51,22 @@ fn model() -> Graph {
 
 /// Logits of a prompt of `n` tokens and of one token after it, and the operators of the latter's dispatches.
 fn logits(max_binding: Option<u64>, n: usize) -> Option<(Vec<f32>, Vec<f32>, Vec<&'static str>)> {
+    logits_with(max_binding, n, DType::F32)
+}
+
+/// The same with keys and values of a type.
+fn logits_with(
+    max_binding: Option<u64>,
+    n: usize,
+    kv: DType,
+) -> Option<(Vec<f32>, Vec<f32>, Vec<&'static str>)> {
     let mut backend = open(WgpuOptions { max_binding, ..WgpuOptions::default() })?;
-    let graph = model();
+    let graph = model(kv);
     load_random(&mut backend, &graph);
     let page_count = (n + 1).div_ceil(PAGE_SIZE);
     let slots = page_count * PAGE_SIZE;
     for name in ["k", "v"] {
-        backend.allocate_state(name, DType::F32, slots, HEADS.kv_width()).unwrap();
+        backend.allocate_state(name, kv, slots, HEADS.cache_width(kv)).unwrap();
     }
     let ids: Vec<u32> = (0..=n as u32).map(|i| (i * 37) % VOCAB as u32).collect();
     let pages: Vec<u32> = (0..page_count as u32).rev().collect();
@@ -111,6 +120,20 @@ fn decode_over_a_long_context_is_split_over_its_keys_and_gives_what_prefill_give
     // The same token as the last row of a prompt.
     let Some((prompt, _, _)) = logits(None, 701) else { return };
     assert!(nmse(&next, &prompt[700 * VOCAB..]) < 1e-10);
+}
+
+#[test]
+fn so_it_does_with_keys_and_values_in_8_bits() {
+    let Some((_, next, dispatches)) = logits_with(None, 700, DType::I8) else { return };
+    let layer = ["linear", "rope", "attention", "attention", "linear", "gate_up", "linear"];
+    assert_eq!(dispatches, [&["embed"][..], &layer, &["linear"]].concat());
+    let Some((prompt, _, _)) = logits_with(None, 701, DType::I8) else { return };
+    // Projections of one row and of many differ in last bits, and elements between two integers may go to either.
+    let error = nmse(&next, &prompt[700 * VOCAB..]);
+    assert!(error < 1e-6, "{error}");
+    let Some((exact, _, _)) = logits(None, 701) else { return };
+    let error = nmse(&next, &exact[700 * VOCAB..]);
+    assert!(error > 0.0 && error < 1e-3, "{error}");
 }
 
 #[test]

@@ -11,6 +11,15 @@ struct F16 {
     u16 bits;
 };
 
+// An integer of 8 bits of a key or value (eight.cuh).
+struct I8 {
+    signed char value;
+};
+
+INLINE float widen(I8 v) {
+    return (float)v.value;
+}
+
 INLINE float widen(Bf16 v) {
     return __uint_as_float((u32)v.bits << 16);
 }
@@ -76,6 +85,15 @@ INLINE void load_8(const T* from, float out[8]) {
     }
 }
 
+// Eight integers from a place aligned to a word.
+INLINE void load_8(const I8* from, float out[8]) {
+    const u32* words = (const u32*)from;
+#pragma unroll
+    for (u32 i = 0; i < 8; i++) {
+        out[i] = (float)((int)(words[i / 4] << (24 - 8 * (i % 4))) >> 24);
+    }
+}
+
 // Up to eight elements from anywhere, zeros beyond `present`.
 template <class T>
 INLINE void load_some(const T* from, u32 present, float out[8]) {
@@ -112,6 +130,8 @@ INLINE u16 bf16_term(float v, u32 term) {
 // The type of keys and values that a unit is compiled for.
 #if defined(KV_BF16)
 typedef Bf16 Kv;
+#elif defined(KV_I8)
+typedef I8 Kv;
 #elif defined(KV_F32)
 typedef float Kv;
 #endif

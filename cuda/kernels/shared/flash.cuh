@@ -3,6 +3,7 @@
 // The operator says where queries, keys and values lie:
 //
 //     struct Source {
+//         typedef T Element;                       // of keys and values
 //         u32 size;                                // of a head
 //         u32 keys;                                // that any row attends to
 //         float scale;
@@ -13,7 +14,7 @@
 //     };
 
 #pragma once
-#include "shared/element.cuh"
+#include "shared/eight.cuh"
 #include "shared/paged.cuh"
 #include "shared/tensor.cuh"
 
@@ -48,7 +49,8 @@ INLINE void flash_exact(const Source& source, u32 first_column) {
             for (u32 i = threadIdx.x; i < EXACT_KEYS * EXACT_KEYS; i += blockDim.x) {
                 u32 key = i / EXACT_KEYS, column = e + i % EXACT_KEYS;
                 bool there = column < d && key < present;
-                tile_k[key][i % EXACT_KEYS] = there ? widen(source.key(start + key)[column]) : 0.0f;
+                const auto* row = source.key(start + (key < present ? key : 0));
+                tile_k[key][i % EXACT_KEYS] = there ? widen(row[column]) * factor(row) : 0.0f;
             }
             __syncthreads();
             for (u32 i = 0; i < EXACT_KEYS; i++) {
@@ -90,8 +92,9 @@ INLINE void flash_exact(const Source& source, u32 first_column) {
         }
         __syncwarp();
         for (u32 key = 0; key < present; key++) {
-            float weight = weights[row][key];
-            const auto* value = source.value(start + key) + first_column;
+            const auto* value = source.value(start + key);
+            float weight = weights[row][key] * factor(value);
+            value += first_column;
 #pragma unroll
             for (u32 j = 0; j < EXACT_COLUMNS / 8; j++) {
                 if (first_column + j * 8 + lane < d) {
@@ -135,9 +138,26 @@ INLINE void fill_piece(u16* to, const float* from, u32 present, bool aligned) {
     }
 }
 
+// Integers of 8 bits are bf16 as they are.
+INLINE void fill_piece(u16* to, const I8* from, u32 present, bool aligned) {
+    float v[8];
+    if (present == 8) {
+        load_8(from, v);
+    } else {
+        load_some(from, present, v);
+    }
+#pragma unroll
+    for (u32 i = 0; i < 4; i++) {
+        ((u32*)to)[i] = bf16_pair(v[2 * i], v[2 * i + 1]);
+    }
+}
+
 template <u32 D, class Source>
 INLINE void flash_tensor(const Source& source) {
     SHARED_BYTES(memory);
+    constexpr bool WITH_FACTORS = SCALED<typename Source::Element>;
+    // Of keys and of values.
+    __shared__ float factors[2][TENSOR_KEYS];
     constexpr u32 STRIDE = ROW_STRIDE<D>;
     u16* keys = (u16*)memory;
     u16* values = keys + TENSOR_KEYS * STRIDE;
@@ -172,6 +192,13 @@ INLINE void flash_tensor(const Source& source) {
             fill_piece(keys + key * STRIDE + e, source.key(from) + column, there, d % 8 == 0);
             fill_piece(values + key * STRIDE + e, source.value(from) + column, there, d % 8 == 0);
         }
+        if constexpr (WITH_FACTORS) {
+            for (u32 i = threadIdx.x; i < TENSOR_KEYS; i += blockDim.x) {
+                u32 from = start + (i < present ? i : 0);
+                factors[0][i] = factor(source.key(from));
+                factors[1][i] = factor(source.value(from));
+            }
+        }
         copies_commit();
         copies_wait<0>();
         __syncthreads();
@@ -199,8 +226,9 @@ INLINE void flash_tensor(const Source& source) {
         for (u32 n = 0; n < TENSOR_KEYS / 8; n++) {
 #pragma unroll
             for (u32 i = 0; i < 4; i++) {
-                u32 key = start + n * 8 + lane % 4 * 2 + i % 2;
-                scores[n][i] = key < my_keys[i / 2] ? scores[n][i] * source.scale : LOWEST;
+                u32 within = n * 8 + lane % 4 * 2 + i % 2, key = start + within;
+                float scale = WITH_FACTORS ? source.scale * factors[0][within] : source.scale;
+                scores[n][i] = key < my_keys[i / 2] ? scores[n][i] * scale : LOWEST;
                 now[i / 2] = fmaxf(now[i / 2], scores[n][i]);
             }
         }
@@ -218,10 +246,10 @@ INLINE void flash_tensor(const Source& source) {
         for (u32 n = 0; n < TENSOR_KEYS / 8; n++) {
 #pragma unroll
             for (u32 i = 0; i < 4; i++) {
-                u32 key = start + n * 8 + lane % 4 * 2 + i % 2;
+                u32 within = n * 8 + lane % 4 * 2 + i % 2, key = start + within;
                 float weight = key < my_keys[i / 2] ? expf(scores[n][i] - most[i / 2]) : 0.0f;
                 total[i / 2] += weight;
-                scores[n][i] = weight;
+                scores[n][i] = WITH_FACTORS ? weight * factors[1][within] : weight;
             }
         }
 #pragma unroll

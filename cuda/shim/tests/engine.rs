@@ -52,6 +52,21 @@ fn rounded_weights_give_their_ids() {
 }
 
 #[test]
+fn keys_and_values_in_8_bits_give_the_ids_of_the_cpu() {
+    for arithmetic in [Arithmetic::Exact, Arithmetic::Fast] {
+        let Some(backend) = cuda(arithmetic, u64::MAX) else { return };
+        let golden = golden("mono-v1");
+        let [on_cuda, on_cpu] = [backend, cpu()].map(|backend| {
+            let options = EngineOptions { kv_dtype: Some(DType::I8), ..small() };
+            let mut engine = engine_on(backend, model("mono-v1"), options);
+            let prompt = case_prompt(&engine, &golden["cases"]["single"]);
+            run(&mut engine, prompt, golden_settings()).unwrap().ids
+        });
+        assert_eq!(on_cuda, on_cpu, "{arithmetic:?}");
+    }
+}
+
+#[test]
 fn chunks_and_packed_batches_give_the_same_ids() {
     let Some(backend) = cuda(Arithmetic::Exact, u64::MAX) else { return };
     let golden = golden("mono-v1");

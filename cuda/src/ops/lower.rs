@@ -118,7 +118,7 @@ impl<'a> Lowering<'a> for Lower<'a> {
 /// How a kernel that reads any type knows one (`shared/element.cuh`).
 pub(super) fn code(format: WeightFormat) -> Argument {
     Argument::Word(match format {
-        WeightFormat::Plain(DType::F32 | DType::U32) => 0,
+        WeightFormat::Plain(DType::F32 | DType::U32 | DType::I8) => 0,
         WeightFormat::Plain(DType::BF16) => 1,
         WeightFormat::Plain(DType::F16) => 2,
         WeightFormat::Grouped(Grouped { bits: Bits::Eight, .. }) => 3,
@@ -139,5 +139,9 @@ pub(super) fn groups(weight: &Weight) -> [Argument; 3] {
 
 /// The macro for a type of keys and values.
 pub(super) fn kv_define(dtype: DType) -> &'static str {
-    if dtype == DType::BF16 { "KV_BF16" } else { "KV_F32" }
+    match dtype {
+        DType::BF16 => "KV_BF16",
+        DType::I8 => "KV_I8",
+        _ => "KV_F32",
+    }
 }

@@ -1,8 +1,11 @@
 use super::Lower;
 use crate::gpu::Argument;
-use crate::program::{Launches, Place, Run, THREADS, threads, word};
+use crate::program::{Launches, Place, Run, THREADS, blocks, threads, word};
 use monolens_graph::ops::{Heads, QkvLayout, Rope};
 use monolens_graph::{Axis, BackendError, DType, Lowering, Node};
+
+/// Threads of a block of `rope_eight`, a warp a head.
+const EIGHT_THREADS: u32 = 128;
 
 /// `Rotation` of `shared/rotate.cuh`.
 pub(super) struct Rotation {
@@ -32,14 +35,19 @@ impl Rotation {
 }
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &Rope) -> Result<Launches, BackendError> {
-    let kernel = cx.kernel("rope", "rope")?;
+    let eight = cx.kv_dtype(node, node.inputs[3], node.inputs[4])? == DType::I8;
+    let kernel = cx.kernel("rope", if eight { "rope_eight" } else { "rope" })?;
     let rotation = Rotation::new(cx, node, &op.heads, op.layout)?;
     let qkv = cx.place(node.inputs[0]);
-    let half = op.heads.qkv_width() / 2;
+    let (width, size) = (op.heads.qkv_width(), op.heads.size);
     Ok(Box::new(move |run, out| {
-        let pairs = run.axes.get(Axis::Rows) * half;
-        let own = [run.at(&qkv), word(pairs)];
+        let elements = run.axes.get(Axis::Rows) * width;
+        let count = elements / if eight { size } else { 2 };
+        let own = [run.at(&qkv), word(count)];
         let arguments: Vec<Argument> = rotation.arguments(run).chain(own).collect();
-        out.launch(kernel, threads(pairs), THREADS, &arguments);
+        match eight {
+            true => out.launch(kernel, blocks(count.div_ceil(4)), EIGHT_THREADS, &arguments),
+            false => out.launch(kernel, threads(count), THREADS, &arguments),
+        }
     }))
 }

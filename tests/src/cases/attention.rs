@@ -27,26 +27,31 @@ fn layout(d: &Draw) -> QkvLayout {
     if d.number.is_multiple_of(2) { QkvLayout::Grouped } else { QkvLayout::Concatenated }
 }
 
+/// Types of keys and values.
+const KV: [DType; 5] = [DType::F32, DType::I8, DType::BF16, DType::F32, DType::I8];
+/// Those that a fused projection writes.
+const FUSED_KV: [DType; 4] = [DType::F32, DType::F32, DType::F32, DType::BF16];
+
 fn finish(mut d: Draw, paged: &Paged, y: ValueId, limit: f64) -> Case {
     d.g.output("y", y).expect("one output");
-    d.finish(if paged.kv == DType::F32 { limit } else { limit::BF16_STORED })
+    d.finish(if paged.kv == DType::BF16 { limit::BF16_STORED } else { limit })
 }
 
 fn rope(number: usize) -> Case {
     let mut d = Draw::new("rope", number);
     let heads = heads(&mut d);
-    let p = d.paged(&heads, 67);
+    let p = d.paged(&heads, 67, &KV);
     let qkv = d.input("qkv", &[Axis::Rows.into(), heads.qkv_width().into()]);
     let op = ops::Rope { heads, layout: layout(&d) };
     let y = d.g.push("rope", op, &[qkv, p.rows, p.rope, p.k, p.v]).expect("a well-formed case");
-    finish(d, &p, y, limit::ELEMENTWISE)
+    finish(d, &p, y, if p.kv == DType::I8 { limit::I8_STORED } else { limit::ELEMENTWISE })
 }
 
 /// Norm, projection (with experts or not), RoPE: what fuses into `qkv_rope`.
 fn projected(operator: &str, number: usize, routed: bool) -> Case {
     let mut d = Draw::new(operator, number);
     let heads = heads(&mut d);
-    let p = d.paged(&heads, 130);
+    let p = d.paged(&heads, 130, &FUSED_KV);
     let inner = d.inner(97);
     let x = d.input("x", &[Axis::Rows.into(), inner.into()]);
     let weight = d.weight("norm", &[inner]);
@@ -79,7 +84,7 @@ fn attention(number: usize) -> Case {
     let mut d = Draw::new("attention", number);
     let heads = heads(&mut d);
     let most = if number.is_multiple_of(2) { 130 } else { 3 };
-    let p = d.paged(&heads, most);
+    let p = d.paged(&heads, most, &KV);
     let q = d.input("q", &[Axis::Rows.into(), heads.query_width().into()]);
     let op = ops::Attention { heads, scale: (heads.size as f32).powf(-0.5) };
     let y =
@@ -91,7 +96,7 @@ fn attention(number: usize) -> Case {
 fn attention_map(number: usize) -> Case {
     let mut d = Draw::new("attention_map", number);
     let heads = heads(&mut d);
-    let p = d.paged(&heads, 67);
+    let p = d.paged(&heads, 67, &KV);
     let q = d.input("q", &[Axis::Rows.into(), heads.query_width().into()]);
     let op = ops::AttentionMap { heads, scale: (heads.size as f32).powf(-0.5) };
     let y = d.g.push("attention_map", op, &[q, p.rows, p.pages, p.k]).expect("a well-formed case");

@@ -27,6 +27,8 @@ export interface LoadOptions {
   context?: number;
   /** Round weights while they are loaded: `8bit`, `4bit`, or with smaller groups `4bit-g32`. Default: as stored. */
   weights?: string;
+  /** Keep keys and values in `8bit`, `bf16` or `f32`. Default: f32 beside f32 weights, else bf16. */
+  kv?: string;
 }
 
 /** How far loading is. */

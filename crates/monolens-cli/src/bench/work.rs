@@ -3,7 +3,7 @@
 use anyhow::Result;
 use monolens_engine::Quantization;
 use monolens_graph::plan::{Capabilities, Plan};
-use monolens_graph::{Axes, Axis, Cost, DType, Lookback, Op};
+use monolens_graph::{Axes, Axis, Cost, Lookback, Op};
 use monolens_models::Model;
 use monolens_models::graphs::DecoderOptions;
 
@@ -25,7 +25,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// Of a model with weights as they are loaded.
+    /// Of a model with weights as they are loaded, a token's keys and values taking `kv_bytes`.
     ///
     /// # Errors
     /// A model that contradicts itself.
@@ -33,7 +33,7 @@ impl Work {
         model: &Model,
         wish: Option<Quantization>,
         capabilities: &Capabilities,
-        kv_dtype: DType,
+        kv_bytes: u64,
     ) -> Result<Self> {
         let graph = model.decoder_graph(&DecoderOptions::default())?;
         let plan = Plan::text_only(&graph, capabilities, Axes::new());
@@ -44,7 +44,7 @@ impl Work {
             flops_a_key: (4 * d.num_layers * d.num_heads * d.head_size()) as f64,
             flops_a_tile: 0.0,
             weight_bytes: 0.0,
-            kv_bytes: (2 * d.num_layers * d.num_kv_heads * d.head_size() * kv_dtype.bytes()) as f64,
+            kv_bytes: kv_bytes as f64,
         };
         for node in &plan.graph.nodes {
             if matches!(node.op, Op::Embed(_)) {
@@ -88,6 +88,7 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use monolens_graph::DType;
     use monolens_graph::plan::Fusions;
     use monolens_models::checkpoint::DType as StoredDType;
     use monolens_models::random::Preset;
@@ -99,14 +100,14 @@ mod tests {
             Capabilities { fusions: Fusions::ALL, max_binding: u64::MAX, kv_dtype: DType::BF16 };
         let work = |wish: Option<&str>| {
             let wish = wish.map(|w| w.parse().unwrap());
-            Work::of(&model, wish, &capabilities, DType::BF16).unwrap()
+            Work::of(&model, wish, &capabilities, 98_304).unwrap()
         };
         let stored = work(None);
         // wqkv, wo and the feed-forward network of 24 layers.
         let row = 2.0 * 24.0 * (4096.0 * 2048.0 + 2048.0 * 2048.0 + 3.0 * 8192.0 * 2048.0);
         assert_eq!(stored.flops_a_row, row);
         assert_eq!(stored.flops_a_sample, 2.0 * 92_553.0 * 2048.0);
-        assert_eq!(stored.kv_bytes, 98_304.0);
+        assert_eq!(stored.token_bytes(2, 10) - stored.token_bytes(1, 0), 20.0 * 98_304.0);
         let four = work(Some("4bit"));
         // 4.125 bits a weight in the layers, 8.125 in the output projection; norms stay.
         let expected = row / 2.0 * 4.125 / 8.0 + 92_553.0 * 2048.0 * 8.125 / 8.0;

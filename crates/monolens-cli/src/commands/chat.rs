@@ -1,7 +1,7 @@
 //! `monolens chat`: a conversation.
 
 use crate::answer;
-use crate::args::{DeviceArgs, SamplingArgs, WeightArgs};
+use crate::args::{DeviceArgs, SamplingArgs, StorageArgs};
 use crate::exit::Outcome;
 use crate::interrupt;
 use crate::photos::{self, Photo};
@@ -23,9 +23,9 @@ pub struct ChatArgs {
     /// Random weights in place of a checkpoint.
     #[command(flatten)]
     pub random: RandomArgs,
-    /// How weights are stored.
+    /// How weights, keys and values are stored.
     #[command(flatten)]
-    pub weights: WeightArgs,
+    pub storage: StorageArgs,
     /// An image to begin with; more join with /image
     #[arg(short, long, value_name = "PATH")]
     pub image: Vec<PathBuf>,
@@ -169,7 +169,7 @@ pub fn run(args: &ChatArgs, quiet: bool) -> Result<Outcome> {
     interrupt::listen()?;
     let source = ModelSource::of(&args.random, args.model.as_ref())?;
     let first = args.image.iter().map(|p| Photo::read(p)).collect::<Result<Vec<_>>>()?;
-    let session = session::load(source.open()?, &args.device, args.weights.options(), quiet)?;
+    let session = session::load(source.open()?, &args.device, args.storage.options(), quiet)?;
     if !quiet {
         eprintln!(
             "{} on {} ({})",

@@ -1,13 +1,13 @@
 //! `monolens inspect`: parameters and memory by part, the graph, the plan, dispatches.
 
-use crate::args::{DeviceArgs, WeightArgs};
+use crate::args::{DeviceArgs, StorageArgs};
 use crate::exit::Outcome;
 use crate::session::{self, device_line};
 use crate::source::{ModelSource, RandomArgs};
 use anyhow::{Context, Result};
 use clap::Args;
 use comfy_table::{Cell, CellAlignment, Table, presets};
-use monolens_engine::{EngineOptions, Quantization, open_backend};
+use monolens_engine::{EngineOptions, Quantization, kv_type_name, open_backend};
 use monolens_graph::batch::{PAGE_SIZE, QUERY_BLOCK, ROUTE_BLOCK};
 use monolens_graph::plan::{Capabilities, Plan};
 use monolens_graph::{Axes, Axis, DType, Graph, Op, WeightId};
@@ -27,9 +27,9 @@ pub struct InspectArgs {
     /// Random weights in place of a checkpoint.
     #[command(flatten)]
     pub random: RandomArgs,
-    /// How weights are stored.
+    /// How weights, keys and values are stored.
     #[command(flatten)]
-    pub weights: WeightArgs,
+    pub storage: StorageArgs,
     /// Print the graphs as the model's builders write them
     #[arg(long)]
     pub graph: bool,
@@ -77,8 +77,9 @@ pub fn run(args: &InspectArgs) -> Result<Outcome> {
     let model = source.open()?;
     let opened = pollster::block_on(open_backend(&args.device.choice()))?;
     let capabilities = *opened.backend.capabilities();
-    let wish = args.weights.weights;
-    let kv_dtype = kv_dtype(&model, wish, &capabilities, args.device.exact);
+    let wish = args.storage.weights();
+    let kv_dtype =
+        args.storage.kv.unwrap_or_else(|| kv_dtype(&model, wish, &capabilities, args.device.exact));
     let sizes = part_sizes(&model, wish)?;
     let graphs = graphs(&model, kv_dtype)?;
     let trained = model.config().decoder.max_position_embeddings;
@@ -186,7 +187,7 @@ fn operators(plan: &Plan) -> BTreeMap<&'static str, usize> {
 /// Kernel launches by phase, as the device makes them.
 fn launches(model: &Arc<Model>, args: &InspectArgs) -> Result<Vec<(&'static str, Vec<&'static str>)>> {
     let context = args.context.map(|n| n as usize);
-    let options = EngineOptions { context, ..args.weights.options() };
+    let options = EngineOptions { context, ..args.storage.options() };
     Ok(session::load(Arc::clone(model), &args.device, options, false)?.engine.dispatches())
 }
 
@@ -279,7 +280,7 @@ fn parts_table(sizes: &[PartSize], wish: Option<Quantization>) -> Table {
 /// Bytes of keys and values of a token.
 fn kv_bytes(model: &Model, kv_dtype: DType) -> u64 {
     let d = &model.config().decoder;
-    (2 * d.num_layers * d.num_kv_heads * d.head_size() * kv_dtype.bytes()) as u64
+    (2 * d.num_layers * d.heads().cache_bytes(kv_dtype)) as u64
 }
 
 /// Bytes of weights that a plan reads; of an embedding table it reads a row a token, which is next to nothing.
@@ -311,7 +312,11 @@ fn memory_table(
     let weights: u64 = sizes.iter().map(|s| s.bytes).sum();
     row("weights", weights, "all parts".into());
     let token = kv_bytes(model, kv_dtype);
-    row("KV cache", token * 1000, format!("1,000 tokens in {kv_dtype} ({token} bytes a token)"));
+    row(
+        "KV cache",
+        token * 1000,
+        format!("1,000 tokens in {} ({token} bytes a token)", kv_type_name(kv_dtype)),
+    );
     row(
         "KV cache",
         token * context as u64,
@@ -392,6 +397,7 @@ fn to_json(
         "parts": parts,
         "weights": wish.map(|wish| wish.to_string()),
         "weight_bytes": sizes.iter().map(|s| s.bytes).sum::<u64>(),
+        "kv": kv_type_name(kv_dtype),
         "kv_bytes_per_token": kv_bytes(model, kv_dtype),
         "context": context,
         "total_bytes": total_bytes(model, sizes, phases, kv_dtype, context),

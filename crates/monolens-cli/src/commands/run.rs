@@ -1,7 +1,7 @@
 //! `monolens run`: one question about images, and the answer as it comes.
 
 use crate::answer::{self, Answered, StatsJson};
-use crate::args::{DeviceArgs, SamplingArgs, WeightArgs};
+use crate::args::{DeviceArgs, SamplingArgs, StorageArgs};
 use crate::draw::{self, boxes};
 use crate::exit::Outcome;
 use crate::look;
@@ -30,9 +30,9 @@ pub struct RunArgs {
     /// Random weights in place of a checkpoint.
     #[command(flatten)]
     pub random: RandomArgs,
-    /// How weights are stored.
+    /// How weights, keys and values are stored.
     #[command(flatten)]
-    pub weights: WeightArgs,
+    pub storage: StorageArgs,
     /// A folder of images, taken as the frames of a video
     #[arg(long, value_name = "DIR", help_heading = "Images")]
     pub video: Option<PathBuf>,
@@ -136,7 +136,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> Result<Outcome> {
     };
     let (images, warning) = photos::tile(&model, &photos, &tiles)?;
     let layers = layers(args, model.config().decoder.num_layers)?;
-    let mut session = session::load(model, &args.device, args.weights.options(), quiet)?;
+    let mut session = session::load(model, &args.device, args.storage.options(), quiet)?;
     let engine = &mut session.engine;
     for note in [source.warning(), warning].into_iter().flatten().filter(|_| !quiet) {
         eprintln!("monolens: {note}");

@@ -1,6 +1,6 @@
 //! `monolens serve`: an OpenAI-compatible HTTP server.
 
-use crate::args::{DeviceArgs, WeightArgs};
+use crate::args::{DeviceArgs, StorageArgs};
 use crate::exit::Outcome;
 use crate::session::{self, Session};
 use crate::source::{ModelSource, RandomArgs};
@@ -22,9 +22,9 @@ pub struct ServeArgs {
     /// Random weights in place of a checkpoint.
     #[command(flatten)]
     pub random: RandomArgs,
-    /// How weights are stored.
+    /// How weights, keys and values are stored.
     #[command(flatten)]
-    pub weights: WeightArgs,
+    pub storage: StorageArgs,
     /// Address to listen on; 0.0.0.0 is every one of this machine
     #[arg(long, default_value = "127.0.0.1", help_heading = "Server")]
     pub host: String,
@@ -101,7 +101,7 @@ impl ServeArgs {
             context: self.context.map(|tokens| tokens as usize),
             kv_tokens: self.kv_tokens.map(|tokens| tokens as usize),
             sequences: usize::from(self.parallel),
-            ..self.weights.options()
+            ..self.storage.options()
         }
     }
 }

@@ -53,6 +53,18 @@ pub fn dot(isa: Isa, x: &[f32], w: View<'_>) -> f32 {
             w.units(|at, unit| sum += dot(isa, &x[at..at + unit.len()], View::F32(unit)));
             sum
         }
+        View::Scaled(w, scale) => {
+            scale
+                * match isa.0 {
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: as above.
+                    Level::Avx512 | Level::Avx512Bf16 => unsafe { x86::dot_i8_avx512(x, w) },
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: as above.
+                    Level::Avx2 => unsafe { x86::dot_i8_avx2(x, w) },
+                    _ => plain(x, w, f32::from),
+                }
+        }
     }
 }
 
@@ -83,6 +95,10 @@ fn add_scaled_here(out: &mut [f32], a: f32, w: View<'_>) {
         View::Grouped(w) => w.units(|at, unit| {
             out[at..].iter_mut().zip(unit).for_each(|(y, &x)| *y += a * x);
         }),
+        View::Scaled(w, scale) => {
+            let a = a * scale;
+            out.iter_mut().zip(w).for_each(|(y, &x)| *y += a * f32::from(x));
+        }
     }
 }
 
@@ -158,6 +174,13 @@ mod x86 {
         |m, p: *const f16| _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, p.cast()))
     );
 
+    avx512_dot!(
+        dot_i8_avx512,
+        i8,
+        |p: *const i8| _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast()))),
+        |m, p: *const i8| _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(m, p)))
+    );
+
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn widen_512(w: __m256i) -> __m512 {
@@ -207,6 +230,13 @@ mod x86 {
         bf16,
         |p: *const bf16| widen_256(_mm_loadu_si128(p.cast())),
         super::widen
+    );
+    avx2_dot!(
+        dot_i8_avx2,
+        "avx2,fma",
+        i8,
+        |p: *const i8| _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast()))),
+        f32::from
     );
     avx2_dot!(
         dot_f16_avx2,
@@ -267,8 +297,10 @@ mod tests {
             let w: Vec<f32> = (0..n).map(|i| bf16::from_f32((i as f32 * 0.73).cos()).to_f32()).collect();
             let b: Vec<bf16> = w.iter().map(|&w| bf16::from_f32(w)).collect();
             let h: Vec<f16> = w.iter().map(|&w| f16::from_f32(w)).collect();
+            let q: Vec<i8> = (0..n).map(|i| (i * 89 % 255) as i8).collect();
             let exact: f64 = x.iter().zip(&w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum();
             let exact_h: f64 = x.iter().zip(&h).map(|(&x, w)| f64::from(x) * w.to_f64()).sum();
+            let exact_q: f64 = x.iter().zip(&q).map(|(&x, &q)| f64::from(x) * f64::from(q) / 128.0).sum();
             for isa in Isa::available() {
                 let close = |got: f32, want: f64| {
                     assert!(
@@ -279,6 +311,7 @@ mod tests {
                 close(dot(isa, &x, View::F32(&w)), exact);
                 close(dot(isa, &x, View::BF16(&b)), exact);
                 close(dot(isa, &x, View::F16(&h)), exact_h);
+                close(dot(isa, &x, View::Scaled(&q, 1.0 / 128.0)), exact_q);
             }
         }
     }

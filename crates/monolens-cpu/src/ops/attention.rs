@@ -6,8 +6,8 @@
 use super::paged::Pages;
 use super::softmax::{largest, softmax};
 use crate::frame::Frame;
-use crate::kernels::{Matrix, MatrixMut, SharedRows, View, add_scaled, dot, exponentials, gemm};
-use crate::state::States;
+use crate::kernels::{Matrix, MatrixMut, SharedRows, add_scaled, dot, exponentials, gemm};
+use crate::state::{State, States};
 use monolens_graph::batch::RowInfo;
 use monolens_graph::ops::{Attention, Heads};
 
@@ -25,8 +25,8 @@ struct Attend<'a> {
     queries: &'a [f32],
     infos: &'a [RowInfo],
     pages: Pages<'a>,
-    keys: View<'a>,
-    values: View<'a>,
+    keys: &'a State,
+    values: &'a State,
     out: SharedRows<'a>,
 }
 
@@ -39,8 +39,8 @@ pub(super) fn run(op: &Attention, frame: &Frame<'_>, states: &States, out: &mut 
         queries: frame.f32s(0),
         infos: frame.row_infos(1),
         pages: Pages { table: frame.u32s(2), per_sequence: frame.width(2) },
-        keys: k.view(),
-        values: v.view(),
+        keys: k,
+        values: v,
         out: SharedRows::new(out, op.heads.query_width()),
     };
     let blocks = joined(frame.u32s(3), attend.infos);
@@ -78,12 +78,6 @@ impl Attend<'_> {
         &self.queries[row * self.heads.query_width() + head * self.heads.size..][..self.heads.size]
     }
 
-    /// The key or value of a kv head in a slot.
-    fn at<'v>(&self, view: View<'v>, slot: usize, kv_head: usize) -> View<'v> {
-        let at = slot * self.heads.kv_width() + kv_head * self.heads.size;
-        view.part(at, at + self.heads.size)
-    }
-
     /// The query heads of one kv head in one row.
     fn row(&self, row: usize, kv_head: usize) {
         let (group, d) = (self.heads.group(), self.heads.size);
@@ -95,7 +89,7 @@ impl Attend<'_> {
         self.frame.product.pool.scratch(group * count, |scores| {
             self.pages.each(info.sequence, 0, count, |key, slot, n| {
                 for i in 0..n {
-                    let k = self.at(self.keys, slot + i, kv_head);
+                    let k = self.keys.head(&self.heads, slot + i, kv_head);
                     for g in 0..group {
                         let q = self.query(row, kv_head * group + g);
                         scores[g * count + key + i] = self.scale * dot(isa, q, k);
@@ -106,7 +100,7 @@ impl Attend<'_> {
             out.fill(0.0);
             self.pages.each(info.sequence, 0, count, |key, slot, n| {
                 for i in 0..n {
-                    let v = self.at(self.values, slot + i, kv_head);
+                    let v = self.values.head(&self.heads, slot + i, kv_head);
                     for (g, out) in out.chunks_exact_mut(d).enumerate() {
                         add_scaled(isa, out, scores[g * count + key + i], v);
                     }
@@ -138,8 +132,8 @@ impl Attend<'_> {
                 self.pages.each(sequence, from, to, |key, slot, n| {
                     for i in 0..n {
                         let at = (key - from + i) * d;
-                        self.at(self.keys, slot + i, kv_head).widen(&mut k[at..at + d]);
-                        self.at(self.values, slot + i, kv_head).widen(&mut v[at..at + d]);
+                        self.keys.head(&self.heads, slot + i, kv_head).widen(&mut k[at..at + d]);
+                        self.values.head(&self.heads, slot + i, kv_head).widen(&mut v[at..at + d]);
                     }
                 });
                 let out = MatrixMut { data: &mut *scores, row_stride: CHUNK };

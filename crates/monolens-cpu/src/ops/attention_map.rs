@@ -8,11 +8,11 @@ use crate::state::States;
 use monolens_graph::ops::AttentionMap;
 
 pub(super) fn run(op: &AttentionMap, frame: &Frame<'_>, states: &States, out: &mut [f32]) {
-    let Some(keys) = frame.state(states, 3).map(|s| s.view()) else { return };
+    let Some(keys) = frame.state(states, 3) else { return };
     let (queries, infos, width) = (frame.f32s(0), frame.row_infos(1), frame.width(0));
     let pages = Pages { table: frame.u32s(2), per_sequence: frame.width(2) };
     let context = frame.out_sizes()[1];
-    let (heads, d, kv_width) = (op.heads, op.heads.size, op.heads.kv_width());
+    let (heads, d) = (op.heads, op.heads.size);
     let (pool, isa) = (frame.product.pool, frame.product.isa);
     pool.rows(out, context, |row, out| {
         out.fill(0.0);
@@ -21,11 +21,10 @@ pub(super) fn run(op: &AttentionMap, frame: &Frame<'_>, states: &States, out: &m
         pool.scratch(count, |scores| {
             for head in 0..heads.query {
                 let q = &queries[row * width + head * d..][..d];
-                let column = head / heads.group() * d;
+                let kv_head = head / heads.group();
                 pages.each(info.sequence, 0, count, |key, slot, n| {
                     for i in 0..n {
-                        let at = (slot + i) * kv_width + column;
-                        scores[key + i] = op.scale * dot(isa, q, keys.part(at, at + d));
+                        scores[key + i] = op.scale * dot(isa, q, keys.head(&heads, slot + i, kv_head));
                     }
                 });
                 softmax(isa, scores);

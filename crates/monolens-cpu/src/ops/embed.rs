@@ -12,11 +12,13 @@ pub(super) fn run(op: &Embed, frame: &Frame<'_>, states: &States, out: &mut [f32
     let slots = if visual.is_some() { frame.u32s(1) } else { &[] };
     frame.product.pool.rows(out, width, |row, out| {
         let slot = slots.get(row).copied().unwrap_or(NO_VISUAL);
-        let (from, index) = match visual {
-            Some(state) if slot != NO_VISUAL => (state.view(), slot),
-            _ => (table, rows[row].id),
-        };
-        let at = index as usize * width;
-        from.part(at, at + width).widen(out);
+        match visual {
+            Some(state) if slot != NO_VISUAL => state.row(slot as usize),
+            _ => {
+                let at = rows[row].id as usize * width;
+                table.part(at, at + width)
+            }
+        }
+        .widen(out);
     });
 }

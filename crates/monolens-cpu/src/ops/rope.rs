@@ -50,8 +50,8 @@ pub(super) fn rope(
         let (qkv, angles) = (&qkv[row * width..][..width], &angles[row * d..][..d]);
         for head in 0..heads.kv {
             rotate(&qkv[layout.key(heads, head)..][..d], angles, &mut key);
-            keys.write(info.kv_slot as usize, head * d, &key);
-            values.write(info.kv_slot as usize, head * d, &qkv[layout.value(heads, head)..][..d]);
+            keys.write_head(heads, info.kv_slot as usize, head, &key);
+            values.write_head(heads, info.kv_slot as usize, head, &qkv[layout.value(heads, head)..][..d]);
         }
     }
     Ok(())

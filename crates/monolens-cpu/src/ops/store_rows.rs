@@ -9,7 +9,7 @@ pub(super) fn run(frame: &Frame<'_>, states: &mut States) {
     let tile = frame.sizes(0)[1] * width;
     for (tokens, &first) in x.chunks_exact(tile.max(1)).zip(firsts) {
         for (i, token) in tokens.chunks_exact(width).enumerate() {
-            state.write(first as usize + i, 0, token);
+            state.write(first as usize + i, token);
         }
     }
 }

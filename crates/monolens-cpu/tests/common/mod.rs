@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use monolens_cpu::{Arithmetic, CpuBackend, CpuOptions};
 use monolens_graph::backend::{HostTensor, Job, Outputs};
 use monolens_graph::plan::{Capabilities, Fusions, Plan};
-use monolens_graph::{Axes, Axis, Backend, BackendError, DType, Graph, Source, WeightSpec};
+use monolens_graph::{Axes, Axis, Backend, BackendError, DType, Graph, Source, WeightSpec, eight};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -27,15 +27,22 @@ pub fn bytes_of(dtype: DType, values: &[f32]) -> Vec<u8> {
         DType::F32 => bytemuck::cast_slice(values).to_vec(),
         DType::F16 => values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
         DType::BF16 => values.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect(),
-        DType::U32 => panic!("floats"),
+        DType::U32 | DType::I8 => panic!("floats"),
     }
 }
 
-/// What is left of the values when stored as `dtype`.
+/// What is left of the values, those of a head, when stored as `dtype`.
 pub fn stored(dtype: DType, values: &[f32]) -> Vec<f32> {
     match dtype {
         DType::F16 => values.iter().map(|&x| f16::from_f32(x).to_f32()).collect(),
         DType::BF16 => values.iter().map(|&x| bf16::from_f32(x).to_f32()).collect(),
+        DType::I8 => {
+            let mut record = vec![0; eight::bytes(values.len())];
+            eight::round(values, &mut record);
+            let mut out = vec![0.0; values.len()];
+            eight::widen(&record, &mut out);
+            out
+        }
         _ => values.to_vec(),
     }
 }

@@ -5,7 +5,7 @@ use crate::{Axis, DType, GraphError};
 /// Causal grouped-query attention over the paged KV cache; visual tokens are causal too (spec §6).
 ///
 /// Inputs: queries f32 [rows, H·d]; [`crate::batch::ROWS`]; [`crate::batch::PAGE_TABLE`] u32 [sequences, pages];
-/// [`crate::batch::QUERY_BLOCKS`] u32 [query_blocks, 2]; the states `k`, `v` [kv_slots, K·d].
+/// [`crate::batch::QUERY_BLOCKS`] u32 [query_blocks, 2]; the states `k`, `v` as [`super::Rope`] writes them.
 /// Row n attends to keys 0..=position of its sequence; key t lies at slot
 /// `PAGE_TABLE[sequence][t / PAGE_SIZE]·PAGE_SIZE + t % PAGE_SIZE`. `softmax(q·kᵀ·scale)·v` in f32.
 /// Result: f32 [rows, H·d], heads in order.
@@ -34,9 +34,8 @@ impl Operator for Attention {
         check.arity(6..=6)?;
         check_paged(check, &self.heads)?;
         check.is(3, DType::U32, [Axis::QueryBlocks.into(), 2.into()])?;
-        let pool = [Axis::KvSlots.into(), self.heads.kv_width().into()];
-        check.is_state(4, pool)?;
-        check.is_state(5, pool)?;
+        self.heads.check_cache(check, 4)?;
+        self.heads.check_cache(check, 5)?;
         Ok(Some((DType::F32, check.input(0).shape.clone())))
     }
 }

@@ -4,7 +4,7 @@ use crate::{Axis, DType, GraphError};
 
 /// The softmax probabilities of [`super::Attention`], averaged over the query heads (spec §12); for looking inside.
 ///
-/// Inputs: queries, rows and page table as [`super::Attention`]; the state `k` [kv_slots, K·d].
+/// Inputs: queries, rows and page table as [`super::Attention`]; the state `k`.
 /// Result: f32 [rows, context], 0 beyond each row's position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionMap {
@@ -20,7 +20,7 @@ impl Operator for AttentionMap {
     fn infer(&self, check: &Check<'_>) -> Result<Inferred, GraphError> {
         check.arity(4..=4)?;
         check_paged(check, &self.heads)?;
-        check.is_state(3, [Axis::KvSlots.into(), self.heads.kv_width().into()])?;
+        self.heads.check_cache(check, 3)?;
         Ok(Some((DType::F32, [Axis::Rows.into(), Axis::Context.into()].into())))
     }
 }

@@ -4,8 +4,8 @@ use crate::{Axis, DType, GraphError, Routed, WeightId};
 
 /// Fused: RMSNorm, (routed) qkv projection, RoPE and KV write: [`super::Linear`] then [`super::Rope`].
 ///
-/// Inputs: `x` f32 [rows, D]; then the last four of [`super::Rope`] (rows, rope, k, v); [`crate::batch::ROUTING`] last if
-/// routed. Result: rotated queries f32 [rows, H·d].
+/// Inputs: `x` f32 [rows, D]; then the last four of [`super::Rope`] (rows, rope, k, v; not in 8 bits, see
+/// [`QkvRope::writes`]); [`crate::batch::ROUTING`] last if routed. Result: rotated queries f32 [rows, H·d].
 #[derive(Clone, Debug, PartialEq)]
 pub struct QkvRope {
     /// wqkv, [(H+2K)·d, D] per modality.
@@ -21,6 +21,12 @@ pub struct QkvRope {
 }
 
 impl QkvRope {
+    /// Whether the fused operator writes keys and values of this type. Not in 8 bits: their factor is that of the largest
+    /// element of a head, and in a fused kernel no thread sees a whole head.
+    pub const fn writes(dtype: DType) -> bool {
+        dtype.is_float()
+    }
+
     /// Whether [`crate::batch::ROUTING`] is the last input.
     pub fn is_routed(&self) -> bool {
         self.weight.is_routed() || self.bias.is_some_and(|b| b.is_routed())
@@ -52,6 +58,10 @@ impl Operator for QkvRope {
             check.weight(bias, &[self.heads.qkv_width()])?;
         }
         check_rope_inputs(check, &self.heads, 1)?;
+        for state in [check.input(3), check.input(4)] {
+            let what = format!("state {}", state.name);
+            check.ensure(Self::writes(state.dtype), what, "floats", state.dtype)?;
+        }
         if self.is_routed() {
             check.is_routing(5)?;
         }

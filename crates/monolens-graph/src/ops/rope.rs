@@ -1,5 +1,5 @@
 use super::{Check, Inferred, Operator};
-use crate::{Axis, DType, GraphError};
+use crate::{Axis, DType, GraphError, Shape, Source, eight};
 
 /// Numbers of attention heads and their size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,34 @@ impl Heads {
     /// Width of a row of all key (or value) heads.
     pub fn kv_width(&self) -> usize {
         self.kv * self.size
+    }
+
+    /// Width of a row of all key (or value) heads in a state of this type.
+    pub fn cache_width(&self, dtype: DType) -> usize {
+        match dtype {
+            DType::I8 => self.kv * eight::bytes(self.size),
+            _ => self.kv_width(),
+        }
+    }
+
+    /// Bytes of that row.
+    pub fn cache_bytes(&self, dtype: DType) -> usize {
+        self.cache_width(dtype) * dtype.bytes()
+    }
+
+    /// Fails unless input `i` is a state that keeps the keys, or the values, of these heads.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn check_cache(&self, check: &Check<'_>, i: usize) -> Result<(), GraphError> {
+        let v = check.input(i);
+        let shape = Shape::from([Axis::KvSlots.into(), self.cache_width(v.dtype).into()]);
+        check.ensure(
+            v.source == Source::State && v.dtype != DType::U32 && v.shape == shape,
+            format!("input {i} ({})", v.name),
+            format!("a state of floats or i8 {shape}"),
+            format!("{:?} of {} {}", v.source, v.dtype, v.shape),
+        )
     }
 
     /// Width of a row of queries, keys and values.
@@ -93,7 +121,7 @@ impl QkvLayout {
 /// Rotates queries and keys (half-split RoPE, spec §6) and writes keys and values into the paged KV pool.
 ///
 /// Inputs: qkv f32 [rows, (H+2K)·d]; [`crate::batch::ROWS`]; [`crate::batch::ROPE`] f32 [rows, d] (d/2 cosines, then
-/// d/2 sines, made by the host in f32); the states `k`, `v` of floats [kv_slots, K·d].
+/// d/2 sines, made by the host in f32); the states `k`, `v` [kv_slots, K·d], or in 8 bits [kv_slots, bytes of K records].
 /// For a pair (e, e + d/2): `out = (a·cos − b·sin, b·cos + a·sin)`. Row n is written at slot `ROWS[n].kv_slot`.
 /// Result: rotated queries f32 [rows, H·d], heads in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,9 +137,8 @@ pub(super) fn check_rope_inputs(check: &Check<'_>, heads: &Heads, first: usize) 
     heads.check(check)?;
     check.is(first, DType::U32, [Axis::Rows.into(), 4.into()])?;
     check.is(first + 1, DType::F32, [Axis::Rows.into(), heads.size.into()])?;
-    let pool = [Axis::KvSlots.into(), heads.kv_width().into()];
-    check.is_state(first + 2, pool)?;
-    check.is_state(first + 3, pool)
+    heads.check_cache(check, first + 2)?;
+    heads.check_cache(check, first + 3)
 }
 
 impl Operator for Rope {

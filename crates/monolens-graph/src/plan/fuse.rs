@@ -85,6 +85,9 @@ impl Work {
     /// linear, rope -> qkv_rope
     fn qkv_rope(&mut self, i: usize, node: &Node) -> Option<()> {
         let Op::Rope(rope) = &node.op else { return None };
+        if !node.inputs[3..5].iter().all(|&id| QkvRope::writes(self.graph.value(id).dtype)) {
+            return None;
+        }
         let (at, linear_node, linear) = self.plain_linear(node.inputs[0])?;
         let op = QkvRope {
             weight: weights(&linear.weight)?,

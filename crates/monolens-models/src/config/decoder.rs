@@ -1,6 +1,7 @@
 //! `llm_config`: the InternLM2 decoder (spec §1, §6, §7).
 
 use super::{ConfigError, section::Section};
+use monolens_graph::ops::Heads;
 
 /// How rotary positions stretch beyond the trained length (spec §6).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -93,6 +94,11 @@ impl DecoderConfig {
     /// Head size d = D / H.
     pub fn head_size(&self) -> usize {
         self.hidden_size / self.num_heads
+    }
+
+    /// The attention heads.
+    pub fn heads(&self) -> Heads {
+        Heads { query: self.num_heads, kv: self.num_kv_heads, size: self.head_size() }
     }
 
     /// Query heads per key/value head, g = H / K.

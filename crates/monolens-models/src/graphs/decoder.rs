@@ -4,7 +4,7 @@
 use super::Experts;
 use crate::config::{AttentionExperts, DecoderConfig};
 use monolens_graph::batch::{self, key_state, value_state};
-use monolens_graph::ops::{self, Heads, QkvLayout};
+use monolens_graph::ops::{self, QkvLayout};
 use monolens_graph::{Axis, DType, Expert, Graph, GraphBuilder, GraphError, Routed, ValueId};
 
 /// What a decoder graph is built with beyond the sampled ids.
@@ -94,11 +94,7 @@ impl Decoder<'_> {
         use AttentionExperts::{None, Qkv, Qkvo, QkvoChained};
         let at = |part: &str| format!("layers.{layer}.{part}");
         let kind = self.experts.attention;
-        let heads = Heads {
-            query: self.config.num_heads,
-            kv: self.config.num_kv_heads,
-            size: self.config.head_size(),
-        };
+        let heads = self.config.heads();
         let scale = 1.0 / (heads.size as f32).sqrt();
         let y = self.norm(&at("attention_norm"), &at("attention_norm"), x)?;
         let shape = [heads.qkv_width(), self.config.hidden_size];
@@ -108,7 +104,7 @@ impl Decoder<'_> {
         let rows = self.rows();
         let angles = [Axis::Rows.into(), heads.size.into()];
         let angles = self.g.input(batch::ROPE, DType::F32, angles);
-        let pool = [Axis::KvSlots.into(), heads.kv_width().into()];
+        let pool = [Axis::KvSlots.into(), heads.cache_width(self.options.kv_dtype).into()];
         let keys = self.g.state(&key_state(layer), self.options.kv_dtype, pool);
         let values = self.g.state(&value_state(layer), self.options.kv_dtype, pool);
         let layout = QkvLayout::Grouped;

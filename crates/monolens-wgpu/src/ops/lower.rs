@@ -127,6 +127,7 @@ pub(crate) fn feature(dtype: DType) -> &'static str {
     match dtype {
         DType::F16 => "f16",
         DType::BF16 => "bf16",
+        DType::I8 => "i8",
         DType::F32 | DType::U32 => "f32",
     }
 }

@@ -1,5 +1,5 @@
 use super::Lower;
-use crate::program::{Launch, Launches, Place, threads};
+use crate::program::{Launch, Launches, Place, spread, threads};
 use monolens_graph::ops::{QkvLayout, Rope};
 use monolens_graph::{Axis, BackendError, DType, Lowering, Node};
 
@@ -20,13 +20,19 @@ pub(super) fn rotate(
     };
     let kv = cx.kv_dtype(node, k, v)?;
     let places = vec![cx.result(node)?, qkv, Place::Tables, cx.place(k), cx.place(v)];
-    let kernel = cx.kernel("rope", &[], places, &[0, 3, 4]);
+    let eight = kv == DType::I8;
+    let kernel = cx.kernel("rope", &[if eight { "i8" } else { "" }], places, &[0, 3, 4]);
     let (row_info, rope) = (cx.table(node, rows)?, cx.table(node, rope)?);
     let (heads, concatenated) = (op.heads, u32::from(op.layout == QkvLayout::Concatenated));
     Ok(Box::new(move |axes, out| {
-        let pairs = axes.get(Axis::Rows) * heads.qkv_width() / 2;
+        // A workgroup a head, or a thread a pair.
+        let width = axes.get(Axis::Rows) * heads.qkv_width();
+        let (count, grid) = match eight {
+            true => (width / heads.size, spread(width / heads.size)),
+            false => (width / 2, threads(width / 2)),
+        };
         let words = [
-            pairs as u32,
+            count as u32,
             heads.query as u32,
             heads.kv as u32,
             heads.size as u32,
@@ -35,6 +41,6 @@ pub(super) fn rotate(
             row_info,
             rope,
         ];
-        out.push(Launch::new(kernel, &words, threads(pairs)));
+        out.push(Launch::new(kernel, &words, grid));
     }))
 }

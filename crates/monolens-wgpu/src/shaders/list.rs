@@ -2,7 +2,7 @@
 // Shared with the build script. An empty name is the absence of a feature; each file also has a feature of its own name.
 
 const MATRIX: &[&str] = &["f32", "bf16", "f16", "q8", "q4"];
-const KV: &[&str] = &["f32", "bf16"];
+const KV: &[&str] = &["f32", "bf16", "i8"];
 const ROUTED: &[&str] = &["", "routed"];
 const NORM: &[&str] = &["", "norm"];
 const FEW: &[&str] = &["single", "several"];
@@ -40,7 +40,7 @@ pub const SHADERS: &[Shader] = &[
     Shader { file: "qkv_rope", groups: &[&["many"], ROUTED, MATRIX] },
     Shader { file: "qkv_rope", groups: &[&["lanes"], ROUTED, MATRIX] },
     Shader { file: "rms_norm", groups: &[] },
-    Shader { file: "rope", groups: &[] },
+    Shader { file: "rope", groups: &[&["", "i8"]] },
     Shader { file: "sample", groups: &[] },
     Shader { file: "scaled_add", groups: &[] },
     Shader { file: "store_rows", groups: &[] },

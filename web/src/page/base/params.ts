@@ -9,7 +9,7 @@ export const EXAMPLES = 'examples/';
 export interface Params {
   model: string | undefined;
   selfTest: boolean;
-  options: Pick<MonolensOptions, 'backend' | 'tier' | 'allowSoftware' | 'context' | 'weights'>;
+  options: Pick<MonolensOptions, 'backend' | 'tier' | 'allowSoftware' | 'context' | 'weights' | 'kv'>;
 }
 
 export function params(search: string): Params {
@@ -17,6 +17,7 @@ export function params(search: string): Params {
   const backend = query.get('backend');
   const tier = query.get('tier');
   const weights = query.get('weights');
+  const kv = query.get('kv');
   const context = Number(query.get('context') ?? Number.NaN);
   return {
     model: query.get('model') ?? undefined,
@@ -26,6 +27,7 @@ export function params(search: string): Params {
       ...(tier ? { tier } : {}),
       ...(query.get('software') === '1' ? { allowSoftware: true } : {}),
       ...(weights ? { weights } : {}),
+      ...(kv ? { kv } : {}),
       ...(Number.isInteger(context) && context > 0 ? { context } : {}),
     },
   };

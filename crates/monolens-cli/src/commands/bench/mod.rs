@@ -26,7 +26,7 @@ pub struct BenchArgs {
 pub enum What {
     /// The time of each operator in a decoded token, in reading a prompt and an image
     Ops(ops::OpsArgs),
-    /// What weights in 8 or 4 bits cost: agreement with the weights as stored, perplexity
+    /// What weights in 8 or 4 bits, or keys and values in 8, cost: agreement with the weights as stored, perplexity
     Quality(quality::QualityArgs),
     /// The routed feed-forward network against computing both experts and against gathering rows
     Mmoe(mmoe::MmoeArgs),

@@ -1,6 +1,6 @@
 //! `monolens bench ops`: the time of each operator in the steps of a model.
 
-use crate::args::{DeviceArgs, WeightArgs};
+use crate::args::{DeviceArgs, StorageArgs};
 use crate::bench::driver::{Driver, ImagePrompt};
 use crate::bench::limits::Limits;
 use crate::bench::ops::groups;
@@ -24,9 +24,9 @@ pub struct OpsArgs {
     /// Random weights in place of a checkpoint.
     #[command(flatten)]
     pub random: RandomArgs,
-    /// How weights are stored.
+    /// How weights, keys and values are stored.
     #[command(flatten)]
-    pub weights: WeightArgs,
+    pub storage: StorageArgs,
     /// Tokens of the prompt that is read, and after which a token is made
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     pub pp: u32,
@@ -73,16 +73,12 @@ pub fn run(args: &OpsArgs, quiet: bool) -> Result<Outcome> {
     let visual = (args.tiles + 1) * model.config().num_image_token();
     let context = (pp + repeat + 64).max(visual + 256);
     let options =
-        EngineOptions { context: Some(context), kv_tokens: Some(context), ..args.weights.options() };
+        EngineOptions { context: Some(context), kv_tokens: Some(context), ..args.storage.options() };
     let engine = session::load(std::sync::Arc::clone(&model), &args.device, options, quiet)?.engine;
     let mut bench = Bench { driver: Driver { engine }, limits, repeat, table: Table::new(&COLUMNS) };
     if !quiet {
         eprintln!("{} on {}", source.name(), device_line(bench.driver.engine.device()));
-        eprintln!(
-            "limits in this run: stream {:.1} GB/s, product {:.1} GFLOP/s",
-            bench.limits.stream / 1e9,
-            bench.limits.product / 1e9
-        );
+        eprintln!("limits in this run: {}", bench.limits.text());
     }
     let prompt = bench.driver.text(pp, 3);
     let decode = bench.tokens(prompt.clone())?;

@@ -1,4 +1,4 @@
-//! `monolens bench quality`: what weights in fewer bits cost, or another backend.
+//! `monolens bench quality`: what weights, keys and values in fewer bits cost, or another backend.
 
 use crate::args::{BackendArg, DeviceArgs};
 use crate::bench::quality::{Quality, compare, probe};
@@ -10,7 +10,8 @@ use crate::session;
 use crate::source::{ModelSource, RandomArgs};
 use anyhow::{Result, ensure};
 use clap::Args;
-use monolens_engine::{Chat, EngineOptions, Quantization, TileOptions};
+use monolens_engine::{Chat, EngineOptions, Quantization, TileOptions, kv_type, kv_type_name};
+use monolens_graph::{Bits, DType};
 use monolens_models::part_sizes;
 use serde_json::json;
 use std::io::{self, Write};
@@ -24,16 +25,19 @@ pub struct QualityArgs {
     /// Random weights in place of a checkpoint.
     #[command(flatten)]
     pub random: RandomArgs,
-    /// Formats to hold against the weights as stored
-    #[arg(long, value_name = "FORMAT,FORMAT", value_delimiter = ',', default_value = "8bit,4bit-g32,4bit")]
+    /// Formats to hold against the weights as stored (default: 8bit,4bit-g32,4bit; with --kv as stored)
+    #[arg(long, value_name = "FORMAT,FORMAT", value_delimiter = ',')]
     pub weights: Vec<Quantization>,
+    /// Types of keys and values (8bit, bf16, f32) to hold against the default, with each of the --weights
+    #[arg(long, value_name = "TYPE,TYPE", value_delimiter = ',', value_parser = kv_type)]
+    pub kv: Vec<DType>,
     /// Other backends to hold against this one, in place of other formats
     #[arg(
         long,
         value_name = "BACKEND,BACKEND",
         value_delimiter = ',',
         value_enum,
-        conflicts_with = "weights"
+        conflicts_with_all = ["weights", "kv"]
     )]
     pub against: Vec<BackendArg>,
     /// Images to ask about (default: the bundled one)
@@ -53,8 +57,16 @@ pub struct QualityArgs {
     pub device: DeviceArgs,
 }
 
-const COLUMNS: [&str; 8] = [
+/// Formats of weights that are taken unless others are named: 8bit, 4bit-g32, 4bit.
+const DEFAULT_FORMATS: [Quantization; 3] = [
+    Quantization { bits: Bits::Eight, group: 128 },
+    Quantization { bits: Bits::Four, group: 32 },
+    Quantization { bits: Bits::Four, group: 128 },
+];
+
+const COLUMNS: [&str; 9] = [
     "weights",
+    "kv",
     "backend",
     "GB",
     "tokens",
@@ -63,6 +75,41 @@ const COLUMNS: [&str; 8] = [
     "perplexity as stored",
     "divergence, nats a token",
 ];
+
+/// What is held to the reference.
+struct Other {
+    device: DeviceArgs,
+    weights: Option<Quantization>,
+    kv: Option<DType>,
+}
+
+impl QualityArgs {
+    /// Everything that is asked for: backends, or types of keys and values with each format, or formats.
+    fn others(&self) -> Vec<Other> {
+        if !self.against.is_empty() {
+            let device = |&backend: &BackendArg| DeviceArgs {
+                backend,
+                device: None,
+                tier: None,
+                ..self.device.clone()
+            };
+            let other = |backend| Other { device: device(backend), weights: None, kv: None };
+            return self.against.iter().map(other).collect();
+        }
+        let given = |formats: &[Quantization]| -> Vec<_> { formats.iter().copied().map(Some).collect() };
+        let formats: Vec<_> = match (self.weights.is_empty(), self.kv.is_empty()) {
+            (false, _) => given(&self.weights),
+            (true, true) => given(&DEFAULT_FORMATS),
+            (true, false) => vec![None],
+        };
+        let types: Vec<_> = match self.kv.is_empty() {
+            true => vec![None],
+            false => self.kv.iter().copied().map(Some).collect(),
+        };
+        let other = |weights, kv| Other { device: self.device.clone(), weights, kv };
+        formats.iter().flat_map(|&weights| types.iter().map(move |&kv| other(weights, kv))).collect()
+    }
+}
 
 /// Runs the command.
 ///
@@ -79,13 +126,13 @@ pub fn run(args: &QualityArgs, quiet: bool) -> Result<Outcome> {
         }
     };
     ensure!(!args.question.trim().is_empty(), "the question (-p) is empty: expected some text, got none");
-    let load = |device: &DeviceArgs, weights: Option<Quantization>| {
-        let options = EngineOptions { weights, prefix_cache: false, ..EngineOptions::default() };
+    let load = |device: &DeviceArgs, weights: Option<Quantization>, kv_dtype: Option<DType>| {
+        let options = EngineOptions { weights, kv_dtype, prefix_cache: false, ..EngineOptions::default() };
         session::load(std::sync::Arc::clone(&model), device, options, quiet)
     };
     let mut probes = Vec::new();
     {
-        let mut session = load(&args.device, None)?;
+        let mut session = load(&args.device, None, None)?;
         for (seed, photo) in (1..).zip(&photos) {
             let tiles = TileOptions { max_tiles: Some(1), budget: None };
             let (images, _) = photos::tile(&model, std::slice::from_ref(photo), &tiles)?;
@@ -96,14 +143,8 @@ pub fn run(args: &QualityArgs, quiet: bool) -> Result<Outcome> {
         }
     }
     let mut table = Table::new(&COLUMNS);
-    let formats = || args.weights.iter().map(|&format| (args.device.clone(), Some(format)));
-    let backends = || {
-        let device = |&backend| DeviceArgs { backend, device: None, tier: None, ..args.device.clone() };
-        args.against.iter().map(move |backend| (device(backend), None))
-    };
-    let compared: Vec<_> = if args.against.is_empty() { formats().collect() } else { backends().collect() };
-    for (device, weights) in compared {
-        let mut session = load(&device, weights)?;
+    for Other { device, weights, kv } in args.others() {
+        let mut session = load(&device, weights, kv)?;
         let mut all = Quality::default();
         for probe in &probes {
             all = all.and(compare(&mut session.engine, probe)?);
@@ -111,6 +152,7 @@ pub fn run(args: &QualityArgs, quiet: bool) -> Result<Outcome> {
         let bytes: u64 = part_sizes(&model, weights)?.iter().map(|s| s.bytes).sum();
         table.row(vec![
             json!(weights.map_or("as stored".to_owned(), |format| format.to_string())),
+            json!(kv.map_or("default".to_owned(), kv_type_name)),
             json!(session.engine.device().kind.to_string()),
             number(bytes as f64 / 1e9),
             json!(all.tokens),
@@ -122,4 +164,37 @@ pub fn run(args: &QualityArgs, quiet: bool) -> Result<Outcome> {
     }
     io::stdout().lock().write_all(table.show(args.format).as_bytes())?;
     Ok(Outcome::Fine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+    use crate::commands::bench::What;
+    use clap::Parser;
+
+    fn others(args: &[&str]) -> Vec<(String, String)> {
+        let all = ["monolens", "bench", "quality"].iter().chain(args);
+        let Some(Command::Bench(bench)) = Cli::try_parse_from(all).unwrap().command else { panic!("bench") };
+        let Some(What::Quality(args)) = bench.what else { panic!("quality") };
+        let text = |other: Other| {
+            let weights = other.weights.map_or("stored".into(), |format| format.to_string());
+            (weights, other.kv.map_or("default".into(), kv_type_name))
+        };
+        args.others().into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn types_of_keys_and_values_meet_every_format() {
+        let pairs = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+            list.iter().map(|&(a, b)| (a.to_owned(), b.to_owned())).collect()
+        };
+        assert_eq!(others(&[]), pairs(&[("8bit", "default"), ("4bit-g32", "default"), ("4bit", "default")]));
+        assert_eq!(others(&["--kv", "8bit,f32"]), pairs(&[("stored", "8bit"), ("stored", "f32")]));
+        assert_eq!(
+            others(&["--kv", "8bit,bf16", "--weights", "4bit"]),
+            pairs(&[("4bit", "8bit"), ("4bit", "bf16")])
+        );
+        assert_eq!(others(&["--against", "cpu"]), pairs(&[("stored", "default")]));
+    }
 }

@@ -1,6 +1,6 @@
 //! `monolens bench`: prompts (pp), answers (tg) and the time to the first token of an image (ttft).
 
-use crate::args::{DeviceArgs, WeightArgs};
+use crate::args::{DeviceArgs, StorageArgs};
 use crate::bench::driver::{Driver, ImagePrompt};
 use crate::bench::limits::Limits;
 use crate::bench::table::{Format, Table, number};
@@ -11,8 +11,7 @@ use crate::session::{self, device_line};
 use crate::source::{ModelSource, RandomArgs};
 use anyhow::{Result, bail};
 use clap::Args;
-use monolens_engine::{EngineOptions, Prompt, RequestId, open_backend};
-use monolens_graph::DType;
+use monolens_engine::{EngineOptions, Prompt, RequestId, kv_type_name, open_backend};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -25,9 +24,9 @@ pub struct SpeedArgs {
     /// Random weights in place of a checkpoint.
     #[command(flatten)]
     pub random: RandomArgs,
-    /// How weights are stored.
+    /// How weights, keys and values are stored.
     #[command(flatten)]
-    pub weights: WeightArgs,
+    pub storage: StorageArgs,
     /// Tokens of prompts to read
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "512")]
     pub pp: Vec<usize>,
@@ -107,14 +106,15 @@ pub fn run(args: &SpeedArgs, quiet: bool) -> Result<Outcome> {
         context: Some(context),
         kv_tokens: Some(context * batch),
         sequences: batch,
-        ..args.weights.options()
+        ..args.storage.options()
     };
     let session = session::load(std::sync::Arc::clone(&model), &args.device, options, quiet)?;
     let opened = pollster::block_on(open_backend(&args.device.choice()))?;
-    let kv = if args.device.exact { DType::F32 } else { opened.backend.capabilities().kv_dtype };
-    let work = Work::of(&model, args.weights.weights, opened.backend.capabilities(), kv)?;
+    let kv_bytes = session.engine.memory().kv_bytes_per_token;
+    let work = Work::of(&model, args.storage.weights(), opened.backend.capabilities(), kv_bytes)?;
     drop(opened);
-    let weights = args.weights.weights.map_or("as stored".to_owned(), |wish| wish.to_string());
+    let weights = args.storage.weights().map_or("as stored".to_owned(), |wish| wish.to_string());
+    let weights = args.storage.kv.map_or(weights.clone(), |kv| format!("{weights}, kv {}", kv_type_name(kv)));
     let mut bench = Bench {
         driver: Driver { engine: session.engine },
         work,
@@ -127,10 +127,9 @@ pub fn run(args: &SpeedArgs, quiet: bool) -> Result<Outcome> {
         let (memory, limits) = (bench.driver.engine.memory().device, &bench.limits);
         eprintln!("{} on {}", source.name(), device_line(bench.driver.engine.device()));
         eprintln!(
-            "limits in this run: stream {:.1} GB/s, product {:.1} GFLOP/s; on the device: weights {:.3} GB, \
-             states {:.3} GB, activations {:.3} GB; loaded in {:.1} s",
-            limits.stream / 1e9,
-            limits.product / 1e9,
+            "limits in this run: {}; on the device: weights {:.3} GB, states {:.3} GB, activations {:.3} GB; \
+             loaded in {:.1} s",
+            limits.text(),
             memory.weights as f64 / 1e9,
             memory.states as f64 / 1e9,
             memory.activations as f64 / 1e9,
