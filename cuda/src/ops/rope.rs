@@ -32,10 +32,20 @@ impl Rotation {
 }
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &Rope) -> Result<Launches, BackendError> {
+    launches(cx, node, &op.heads, op.layout, cx.place(node.inputs[0]))
+}
+
+/// The same from queries, keys and values at any place.
+pub(super) fn launches(
+    cx: &Lower<'_>,
+    node: &Node,
+    heads: &Heads,
+    layout: QkvLayout,
+    qkv: Place,
+) -> Result<Launches, BackendError> {
     let kernel = cx.kernel("rope", "rope")?;
-    let rotation = Rotation::new(cx, node, &op.heads, op.layout)?;
-    let qkv = cx.place(node.inputs[0]);
-    let half = op.heads.qkv_width() / 2;
+    let rotation = Rotation::new(cx, node, heads, layout)?;
+    let half = heads.qkv_width() / 2;
     Ok(Box::new(move |run, out| {
         let pairs = run.axes.get(Axis::Rows) * half;
         let own = [run.at(&qkv), word(pairs)];
