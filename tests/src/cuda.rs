@@ -94,7 +94,7 @@ fn is_for_products(case: &Case) -> bool {
 /// # Panics
 /// When a case is over its limit.
 pub fn hold_products(runner: &mut Runner, arithmetic: Arithmetic) {
-    let limits = if arithmetic == Arithmetic::Fast { round } else { |_: &str, _: &mut Case| {} };
+    let limits: fn(&str, &mut Case) = if arithmetic == Arithmetic::Fast { round } else { |_, _| {} };
     hold_picked(runner, &PRODUCTS, is_for_products, limits);
 }
 

@@ -23,13 +23,12 @@ pub(crate) fn run(memory: &mut Memory, product: &Product) -> Result<(), GpuError
         return Ok(());
     }
     memory.slice(product.workspace, PRODUCT_WORKSPACE as u64)?[..SPOILT as usize].fill(0xff);
-    let mut read = |address, elements, bytes| Ok(memory.slice(address, (elements * bytes) as u64)?.to_vec());
-    let x = bf16(&read(product.x, (rows - 1) * x_stride + inner, 2)?);
-    let weight = bf16(&read(product.weight, (columns - 1) * weight_stride + inner, 2)?);
-    let bias = if biased { f32(&read(product.bias, columns, 4)?) } else { vec![0.0; columns] };
+    let x = halves(memory, product.x, (rows - 1) * x_stride + inner)?;
+    let weight = halves(memory, product.weight, (columns - 1) * weight_stride + inner)?;
+    let bias = if biased { floats(memory, product.bias, columns)? } else { vec![0.0; columns] };
     let mut result = match product.added {
         0 => vec![0.0; rows * columns],
-        added => f32(&read(added, rows * columns, 4)?),
+        added => floats(memory, added, rows * columns)?,
     };
     for (row, x) in result.chunks_exact_mut(columns).zip(x.chunks(x_stride)) {
         for ((y, weight), bias) in row.iter_mut().zip(weight.chunks(weight_stride)).zip(&bias) {
@@ -42,12 +41,15 @@ pub(crate) fn run(memory: &mut Memory, product: &Product) -> Result<(), GpuError
     Ok(())
 }
 
-fn bf16(bytes: &[u8]) -> Vec<f32> {
-    bytes.chunks_exact(2).map(|b| f32::from_bits(u32::from(u16::from_le_bytes([b[0], b[1]])) << 16)).collect()
+/// Numbers in bf16, widened.
+fn halves(memory: &mut Memory, address: u64, count: usize) -> Result<Vec<f32>, GpuError> {
+    let pairs = memory.slice(address, 2 * count as u64)?.chunks_exact(2);
+    Ok(pairs.map(|b| f32::from_bits(u32::from(u16::from_le_bytes([b[0], b[1]])) << 16)).collect())
 }
 
-fn f32(bytes: &[u8]) -> Vec<f32> {
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+fn floats(memory: &mut Memory, address: u64, count: usize) -> Result<Vec<f32>, GpuError> {
+    let fours = memory.slice(address, 4 * count as u64)?.chunks_exact(4);
+    Ok(fours.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
 }
 
 #[cfg(test)]
@@ -60,11 +62,11 @@ mod tests {
         address
     }
 
-    fn halves(values: &[f32]) -> Vec<u8> {
+    fn as_halves(values: &[f32]) -> Vec<u8> {
         values.iter().flat_map(|v| ((v.to_bits() >> 16) as u16).to_le_bytes()).collect()
     }
 
-    fn floats(values: &[f32]) -> Vec<u8> {
+    fn as_floats(values: &[f32]) -> Vec<u8> {
         values.iter().flat_map(|v| v.to_le_bytes()).collect()
     }
 
@@ -74,24 +76,24 @@ mod tests {
         let mut memory = Memory::new(1 << 30);
         let wide = |rows: [[f32; 2]; 2]| {
             let row = |r: [f32; 2]| [r[0], r[1], 9.0, 9.0, 9.0, 9.0, 9.0, 9.0];
-            halves(&rows.map(row).concat())
+            as_halves(&rows.map(row).concat())
         };
         let x = put(&mut memory, &wide([[1.0, 2.0], [3.0, 4.0]]));
         let weight = put(&mut memory, &wide([[1.0, 0.5], [2.0, -1.0]]));
-        let bias = put(&mut memory, &floats(&[10.0, 20.0, 0.0, 0.0]));
-        let added = put(&mut memory, &floats(&[100.0, 200.0, 300.0, 400.0]));
+        let bias = put(&mut memory, &as_floats(&[10.0, 20.0, 0.0, 0.0]));
+        let added = put(&mut memory, &as_floats(&[100.0, 200.0, 300.0, 400.0]));
         let result = put(&mut memory, &[0xff; 16]);
         let workspace = memory.allocate(PRODUCT_WORKSPACE as u64).unwrap();
         let shape =
             ProductShape { rows: 2, columns: 2, inner: 2, x_stride: 8, weight_stride: 8, biased: false };
         let product = Product { shape, x, weight, bias: 0, added: 0, result, workspace };
         run(&mut memory, &product).unwrap();
-        assert_eq!(f32(memory.slice(result, 16).unwrap()), [2.0, 0.0, 5.0, 2.0]);
+        assert_eq!(floats(&mut memory, result, 4).unwrap(), [2.0, 0.0, 5.0, 2.0]);
         let shape = ProductShape { biased: true, ..shape };
         run(&mut memory, &Product { shape, bias, added, ..product.clone() }).unwrap();
-        assert_eq!(f32(memory.slice(result, 16).unwrap()), [112.0, 220.0, 315.0, 422.0]);
+        assert_eq!(floats(&mut memory, result, 4).unwrap(), [112.0, 220.0, 315.0, 422.0]);
         run(&mut memory, &Product { added: result, ..product.clone() }).unwrap();
-        assert_eq!(f32(memory.slice(result, 16).unwrap()), [114.0, 220.0, 320.0, 424.0], "on top of itself");
+        assert_eq!(floats(&mut memory, result, 4).unwrap(), [114.0, 220.0, 320.0, 424.0], "on top of itself");
         let odd = Product { x: x + 2, ..product.clone() };
         assert!(run(&mut memory, &odd).unwrap_err().to_string().contains("not aligned"));
         let beyond = Product { shape: ProductShape { rows: 3, ..product.shape }, ..product };

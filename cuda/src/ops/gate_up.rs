@@ -22,7 +22,7 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &GateUp) -> Result<Laun
         // The gates lie where the result will: one array less.
         let (gate, up) = (places[0].clone(), cx.scratch(made.elements(&cx.plan().limits) * 4));
         let factor = |weight: &Place, result: &Place| {
-            let [weight, result] = [weight, result].map(Clone::clone);
+            let [weight, result] = [weight, result].map(Place::clone);
             Factor { weight, bias: Place::None, added: Place::None, result }
         };
         let factors = vec![factor(&places[1], &gate), factor(&places[3], &up)];
