@@ -73,9 +73,7 @@ impl Gemm {
             "" | "auto" => Ok(Self::Auto),
             "own" => Ok(Self::Own),
             "cublaslt" => Ok(Self::Library),
-            other => {
-                Err(BackendError::input("environment", Self::VARIABLE, "auto, own or cublaslt", other))
-            }
+            other => Err(BackendError::input("environment", Self::VARIABLE, "auto, own or cublaslt", other)),
         }
     }
 

@@ -69,8 +69,14 @@ print(benchmarks.told(benchmarks.break_even([rows[0], rows[2]])))
         Ok(output) => {
             let text = String::from_utf8_lossy(&output.stdout);
             let error = String::from_utf8_lossy(&output.stderr);
-            assert!(text.starts_with("25, 75 | 50 | routing is slower: 64 tokens in runs than both"), "{text}{error}");
-            assert!(text.ends_with("no break-even: routing at no mix slower than an alternative\n"), "{text}");
+            assert!(
+                text.starts_with("25, 75 | 50 | routing is slower: 64 tokens in runs than both"),
+                "{text}{error}"
+            );
+            assert!(
+                text.ends_with("no break-even: routing at no mix slower than an alternative\n"),
+                "{text}"
+            );
         }
         Err(error) => println!("SKIPPED: python3: {error}"),
     }

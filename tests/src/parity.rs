@@ -63,7 +63,13 @@ pub struct Report {
 }
 
 impl Report {
-    async fn add(&mut self, reference: &mut Runner, runner: &mut Runner, operator: &'static str, case: &Case) {
+    async fn add(
+        &mut self,
+        reference: &mut Runner,
+        runner: &mut Runner,
+        operator: &'static str,
+        case: &Case,
+    ) {
         let worst = self.shares.entry(operator).or_default();
         match share_of_limit(reference, runner, case).await {
             Ok(share) => *worst = worst.max(share),
@@ -77,7 +83,9 @@ impl Report {
     /// When a case was over its limit, naming the first twenty.
     fn hold(mut self, name: &str, cases: usize) {
         println!("{name}: {cases} cases an operator, worst share of the allowed error:");
-        self.shares.iter().for_each(|(operator, share)| println!("  {operator:<24} {:>6.2} %", share * 100.0));
+        self.shares
+            .iter()
+            .for_each(|(operator, share)| println!("  {operator:<24} {:>6.2} %", share * 100.0));
         let count = self.failures.len();
         self.failures.truncate(20);
         assert!(count == 0, "{count} cases failed on {name}:\n{}", self.failures.join("\n"));

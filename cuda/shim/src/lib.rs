@@ -10,9 +10,7 @@ mod product;
 
 use library::{Kernel, Launch, Library};
 use memory::Memory;
-use monolens_cuda::gpu::{
-    self, FunctionId, Gpu, GpuError, GpuInfo, GraphId, ProductShape, Recording, Work,
-};
+use monolens_cuda::gpu::{self, FunctionId, Gpu, GpuError, GpuInfo, GraphId, ProductShape, Recording, Work};
 use monolens_cuda::kernels::Unit;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

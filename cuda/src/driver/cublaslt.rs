@@ -101,16 +101,32 @@ impl Products {
             unsafe { result::set_matmul_pref_attribute(preference, which, value, bytes) }
         };
         let (workspace, alignment) = (PRODUCT_WORKSPACE, X_ALIGNMENT);
-        let found = set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, (&raw const workspace).cast(), size_of_val(&workspace))
-            .and_then(|()| {
-                set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, (&raw const alignment).cast(), size_of_val(&alignment))
-            })
-            .and_then(|()| {
-                // SAFETY: all of these were made and not destroyed.
-                unsafe {
-                    result::get_matmul_algo_heuristic(self.handle, description.matmul, weight, x, y, y, preference)
-                }
-            });
+        let found = set(
+            CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+            (&raw const workspace).cast(),
+            size_of_val(&workspace),
+        )
+        .and_then(|()| {
+            set(
+                CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                (&raw const alignment).cast(),
+                size_of_val(&alignment),
+            )
+        })
+        .and_then(|()| {
+            // SAFETY: all of these were made and not destroyed.
+            unsafe {
+                result::get_matmul_algo_heuristic(
+                    self.handle,
+                    description.matmul,
+                    weight,
+                    x,
+                    y,
+                    y,
+                    preference,
+                )
+            }
+        });
         // SAFETY: it is not used again.
         let destroyed = unsafe { result::destroy_matmul_pref(preference) };
         let found = found?;
@@ -185,7 +201,9 @@ impl Description {
     fn new(shape: &ProductShape) -> Result<Self, CublasError> {
         use sys::cublasComputeType_t::CUBLAS_COMPUTE_32F;
         use sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS;
-        use sys::cublasLtMatmulDescAttributes_t::{CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_MATMUL_DESC_TRANSA};
+        use sys::cublasLtMatmulDescAttributes_t::{
+            CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_MATMUL_DESC_TRANSA,
+        };
         use sys::cudaDataType_t::{CUDA_R_16BF, CUDA_R_32F};
         let [rows, columns, inner] = [shape.rows, shape.columns, shape.inner].map(u64::from);
         let mut made = Self {
@@ -193,7 +211,8 @@ impl Description {
             layouts: [std::ptr::null_mut(); 3],
         };
         // From here on it destroys what there is of it.
-        made.layouts[0] = result::create_matrix_layout(CUDA_R_16BF, inner, columns, shape.weight_stride.into())?;
+        made.layouts[0] =
+            result::create_matrix_layout(CUDA_R_16BF, inner, columns, shape.weight_stride.into())?;
         made.layouts[1] = result::create_matrix_layout(CUDA_R_16BF, inner, rows, shape.x_stride.into())?;
         made.layouts[2] = result::create_matrix_layout(CUDA_R_32F, columns, rows, shape.columns.into())?;
         let transposed = sys::cublasOperation_t::CUBLAS_OP_T;

@@ -51,11 +51,7 @@ impl From<DriverError> for GpuError {
 }
 
 /// What an error of the driver means; `words` are what it says of it.
-fn fault(
-    error: sys::CUresult,
-    free: impl FnOnce() -> u64,
-    words: impl FnOnce() -> String,
-) -> GpuError {
+fn fault(error: sys::CUresult, free: impl FnOnce() -> u64, words: impl FnOnce() -> String) -> GpuError {
     use sys::CUresult as E;
     match error {
         E::CUDA_ERROR_OUT_OF_MEMORY => GpuError::OutOfMemory { free: free() },

@@ -76,7 +76,9 @@ pub fn report() -> Report {
     let driver = report.driver.as_deref().unwrap_or_default();
     match find_cublaslt() {
         Ok(version) => match too_new(driver, "cuBLASLt", &version) {
-            Some(problem) => report.missing.push((format!("{problem}; {WITHOUT_CUBLASLT}"), ADVICE_CUBLASLT.into())),
+            Some(problem) => {
+                report.missing.push((format!("{problem}; {WITHOUT_CUBLASLT}"), ADVICE_CUBLASLT.into()))
+            }
             None => report.products = Some(version),
         },
         Err(reason) => {

@@ -43,7 +43,10 @@ pub(super) fn project(
     let is_bare = !op.is_routed() && !op.gelu && matches!(scale, Place::None) && op.identities() == 0;
     let plain = (is_bare && cx.is_plain(weight, &shape, op.bias.is_some())).then(|| {
         let [weight, bias] = [own[0].clone(), own[2].clone()];
-        Plain { factors: vec![Factor { weight, bias, added: residual.clone(), result: result.clone() }], then: None }
+        Plain {
+            factors: vec![Factor { weight, bias, added: residual.clone(), result: result.clone() }],
+            then: None,
+        }
     });
     Projection {
         file: "linear",

@@ -31,13 +31,7 @@ pub(crate) struct Lower<'a> {
 }
 
 impl<'a> Lower<'a> {
-    pub fn new(
-        gpu: &'a dyn Gpu,
-        plan: &'a Plan,
-        weights: &'a Weights,
-        states: &'a States,
-        how: How,
-    ) -> Self {
+    pub fn new(gpu: &'a dyn Gpu, plan: &'a Plan, weights: &'a Weights, states: &'a States, how: How) -> Self {
         Self { plan, how, gpu, weights, states, scratch: Vec::new(), taken: 0 }
     }
 

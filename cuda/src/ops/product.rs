@@ -43,7 +43,14 @@ impl Lower<'_> {
 /// Rows of weights are padded with zeros, and so are packed rows of x at least as far: the padding may be multiplied.
 fn product_shape(weight: &Weight, rows: usize, biased: bool) -> ProductShape {
     let [rows, columns, stride] = [rows, weight.rows, weight.stride].map(number);
-    ProductShape { rows, columns, inner: stride, x_stride: number(depth(weight)), weight_stride: stride, biased }
+    ProductShape {
+        rows,
+        columns,
+        inner: stride,
+        x_stride: number(depth(weight)),
+        weight_stride: stride,
+        biased,
+    }
 }
 
 fn number(n: usize) -> u32 {

@@ -53,7 +53,8 @@ impl Cuda {
         let or_none = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".into());
         let [driver, compiler] = [&self.driver, &self.compiler].map(or_none);
         let products = self.products.as_deref().unwrap_or("none: own kernels");
-        let versions = format!("driver {driver}, compiler (NVRTC) {compiler}, products (cuBLASLt) {products}");
+        let versions =
+            format!("driver {driver}, compiler (NVRTC) {compiler}, products (cuBLASLt) {products}");
         let mut lines = vec![("CUDA", versions)];
         for d in &self.devices {
             let lacks =
