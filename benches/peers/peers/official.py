@@ -100,7 +100,9 @@ class Decoder:
     """Embedding, layers, norm and head. Of `distinct` layers' weights: each is many times larger than a CPU's cache, so they
     are read from memory as those of all layers would be."""
 
-    def __init__(self, place: Place, kind: Kind, sizes: Sizes = MODEL, layers: int = LAYERS, distinct: int = 4, vocab: int = VOCAB):
+    def __init__(
+        self, place: Place, kind: Kind, sizes: Sizes = MODEL, layers: int = LAYERS, distinct: int = 4, vocab: int = VOCAB
+    ):
         self.place, self.sizes, self.vocab, self.count = place, sizes, vocab, layers
         self.layers = [Layer(sizes, place, kind) for _ in range(min(distinct, layers))]
         self.table = place.weight(vocab, sizes.hidden)

@@ -123,7 +123,7 @@ fn a_gpu_that_is_lost_is_an_error_that_says_so_each_time() {
     run(&mut engine, prompt.clone(), golden_settings()).unwrap();
     gpu.lose();
     for _ in 0..2 {
-        let error = run(&mut engine, prompt.clone(), golden_settings()).err().expect("nothing can run");
+        let error = run(&mut engine, prompt.clone(), golden_settings()).expect_err("nothing can run");
         assert!(matches!(error, EngineError::Backend(BackendError::DeviceLost { .. })), "{error:?}");
         assert!(error.to_string().contains("the device was lost: CPU in place of a GPU"), "{error}");
     }

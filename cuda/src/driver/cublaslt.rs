@@ -26,6 +26,8 @@ const CUBLASLT: Library = Library {
 const REMEMBERED: usize = 256;
 /// What x is aligned to at least: terms of it lie behind one another.
 const X_ALIGNMENT: u32 = 64;
+/// `CUBLAS_OP_T` of `cublasOperation_t`, which cudarc has in another library's bindings only.
+const TRANSPOSED: i32 = 1;
 /// In place of a bias while a kernel is looked for, which only its alignment matters to.
 const ANY_BIAS: u64 = 1 << 20;
 
@@ -215,8 +217,7 @@ impl Description {
             result::create_matrix_layout(CUDA_R_16BF, inner, columns, shape.weight_stride.into())?;
         made.layouts[1] = result::create_matrix_layout(CUDA_R_16BF, inner, rows, shape.x_stride.into())?;
         made.layouts[2] = result::create_matrix_layout(CUDA_R_32F, columns, rows, shape.columns.into())?;
-        let transposed = sys::cublasOperation_t::CUBLAS_OP_T;
-        made.set(CUBLASLT_MATMUL_DESC_TRANSA, &transposed)?;
+        made.set(CUBLASLT_MATMUL_DESC_TRANSA, &TRANSPOSED)?;
         if shape.biased {
             made.set(CUBLASLT_MATMUL_DESC_EPILOGUE, &CUBLASLT_EPILOGUE_BIAS)?;
         }
@@ -323,8 +324,8 @@ mod tests {
             assert_eq!((got, written), (sys::cublasStatus_t::CUBLAS_STATUS_SUCCESS, bytes));
             value
         };
-        assert_eq!(of_matmul(D::CUBLASLT_MATMUL_DESC_TRANSA, 4), sys::cublasOperation_t::CUBLAS_OP_T as u64);
-        assert_eq!(of_matmul(D::CUBLASLT_MATMUL_DESC_TRANSB, 4), sys::cublasOperation_t::CUBLAS_OP_N as u64);
+        assert_eq!(of_matmul(D::CUBLASLT_MATMUL_DESC_TRANSA, 4), TRANSPOSED as u64);
+        assert_eq!(of_matmul(D::CUBLASLT_MATMUL_DESC_TRANSB, 4), 0);
         let bias = sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS as u64;
         assert_eq!(of_matmul(D::CUBLASLT_MATMUL_DESC_EPILOGUE, 4), bias);
         assert_eq!(of_matmul(D::CUBLASLT_MATMUL_DESC_BIAS_POINTER, 8), 0x1234_5600);
