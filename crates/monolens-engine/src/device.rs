@@ -140,7 +140,7 @@ async fn open_best(choice: &BackendChoice) -> Result<Opened, BackendError> {
 
 #[cfg(feature = "cuda")]
 fn open_cuda(choice: &BackendChoice) -> Result<Opened, BackendError> {
-    use monolens_cuda::{Arithmetic, CudaBackend, CudaOptions};
+    use monolens_cuda::{Arithmetic, CudaBackend, CudaOptions, Gemm};
     let arithmetic = match choice.arithmetic {
         CpuArithmetic::Fast => Arithmetic::Fast,
         CpuArithmetic::Exact => Arithmetic::Exact,

@@ -123,13 +123,14 @@ pub fn open(wanted: Option<&str>) -> Result<Rc<dyn Gpu>, BackendError> {
 
 /// The device that was asked for by its number or part of its name, else the first that can be used.
 fn choose<'a>(all: &'a [DeviceReport], wanted: Option<&str>) -> Result<&'a DeviceReport, BackendError> {
-    let fits = |d: &&DeviceReport| match wanted {
-        None => d.unusable.is_none(),
-        Some(wanted) => {
-            wanted.parse() == Ok(d.index) || d.name.to_lowercase().contains(&wanted.to_lowercase())
-        }
+    let numbered = |wanted: &str| all.iter().find(|d| wanted.parse() == Ok(d.index));
+    let named = |wanted: &str| all.iter().find(|d| d.name.to_lowercase().contains(&wanted.to_lowercase()));
+    let found = match wanted {
+        None => all.iter().find(|d| d.unusable.is_none()),
+        // First by number: that of one may be part of another's name.
+        Some(wanted) => numbered(wanted).or_else(|| named(wanted)),
     };
-    let Some(device) = all.iter().find(fits) else {
+    let Some(device) = found else {
         let known: Vec<String> = all.iter().map(describe).collect();
         let reason = if known.is_empty() { "the driver lists none".into() } else { known.join("; ") };
         let what = wanted.map_or("a CUDA device".into(), |w| format!("a CUDA device {w}"));
