@@ -1,11 +1,17 @@
 """How fast it is, beside what the card can do and beside PyTorch."""
 
-from gpu_check import pytorch
-from gpu_check.session import Skipped
+from gpu_check import pytorch, shapes
+from gpu_check.session import Failed, Skipped
 
-# Visual tokens of the papers' prompts in tiles of 256, each with 256 tokens of text; 120 tokens of answer.
-TTFT = "3:256,7:256,15:256"
-DEPTHS = "1024,2048,4096"
+TOKENS = (1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
+VISUAL = (0, 10, 50, 75, 90, 100)
+MMOE = "Routed FFN of one layer, Monolens"
+MMOE_PYTORCH = "Routed FFN of one layer, PyTorch"
+CEILINGS = "What the card can do"
+
+
+def listed(numbers):
+    return ",".join(str(n) for n in numbers)
 
 
 def ceilings(s):
@@ -13,7 +19,7 @@ def ceilings(s):
     if s.rehearse:
         raise Skipped("a rehearsal")
     found = pytorch.ceilings()
-    return {"What the card can do, measured by PyTorch in this run": [found]}, \
+    return {f"{CEILINGS}, measured by PyTorch in this run": [found]}, \
         f"copy {found['copy, GB/s']} GB/s, bf16 product {found['bf16 product, TFLOP/s']} TFLOP/s"
 
 
@@ -22,24 +28,82 @@ def mmoe(s):
     if s.rehearse:
         command = ["--random", "tiny", "--tokens", "64,128", "--visual", "0,50,75"]
     else:
-        command = ["--random", "mono-2b", "--tokens", "1024,4096,16384,65536,131072", "--visual", "0,10,50,75,90,100"]
-    rows = s.rows("mmoe", ["bench", "mmoe", *command], 100)
-    return {"Routed FFN of one layer, Monolens": rows}, break_even(rows)
+        command = ["--random", "mono-2b", "--tokens", listed(TOKENS), "--visual", listed(VISUAL), "--seconds", "1"]
+    rows = s.rows("mmoe", ["bench", "mmoe", *command], 120)
+    return {f"{MMOE} (plain products by cuBLASLt where it is there)": rows}, told(break_even(rows))
 
 
 def break_even(rows):
-    """Where routing is not the fastest."""
-    slower = [f"{row['tokens']} tokens, {row['visual']}, {row['order']}" for row in rows
-              if float(row["both / routed"]) < 1 or float(row["gathered / routed"]) < 1]
-    return f"slower than an alternative at: {'; '.join(slower[:4])}" if slower else "at no mix slower than an alternative"
+    """Where along the share of visual rows routing stops being faster than an alternative: for each number of tokens, order
+    and alternative the shares, between those measured, at which both take equally long."""
+    points = []
+    keys = dict.fromkeys(key for row in rows for key in row if key.endswith(" / routed"))
+    for tokens in sorted({row["tokens"] for row in rows}):
+        for order in ("runs", "interleaved"):
+            for key in keys:
+                line = sorted((share(row), float(row[key])) for row in rows
+                              if key in row and row["tokens"] == tokens and belongs(row, order))
+                if not line:
+                    continue
+                point = {"tokens": tokens, "order": order, "against": key.removesuffix(" / routed"),
+                         "least ratio": min(y for _, y in line), "equal at, % visual": crossings(line),
+                         "slower at, % visual": listed(f"{x:g}" for x, y in line if y < 1)}
+                points.append(point)
+    return points
+
+
+def belongs(row, order):
+    """All text and all visual have no order."""
+    return row["order"] == order or row["visual"] in ("0 %", "100 %")
+
+
+def share(row):
+    return float(row["visual"].rstrip(" %"))
+
+
+def crossings(line):
+    """Where a line of points crosses 1, as text."""
+    found = []
+    for (x, y), (x2, y2) in zip(line, line[1:]):
+        if (y - 1) * (y2 - 1) < 0:
+            found.append(f"{x + (x2 - x) * (1 - y) / (y2 - y):.0f}")
+    return ", ".join(found)
+
+
+def told(points):
+    slower = [f"{p['tokens']} tokens in {p['order']} than {p['against']} at {p['slower at, % visual']} %" for p in points
+              if p["slower at, % visual"]]
+    if not slower:
+        return "no break-even: routing at no mix slower than an alternative"
+    more = f" and {len(slower) - 4} more" if len(slower) > 4 else ""
+    return f"routing is slower: {'; '.join(slower[:4])}{more}"
 
 
 def mmoe_in_pytorch(s):
     """Routed FFN in PyTorch: both and blend, gather and scatter."""
-    tokens = [32] if s.rehearse else [1024, 4096, 16384, 65536]
     sizes = (64, 128) if s.rehearse else (2048, 8192)
-    rows = pytorch.mmoe(tokens, [0, 10, 50, 75, 90, 100], sizes, "cpu" if s.rehearse else "cuda")
-    return {"Routed FFN of one layer, PyTorch (bf16, cuBLAS)": rows}
+    tokens, shares_ = ([64, 128], [0, 50, 75]) if s.rehearse else (TOKENS, VISUAL)
+    rows = pytorch.mmoe(tokens, shares_, sizes, "cpu" if s.rehearse else "cuda")
+    return {f"{MMOE_PYTORCH} (bf16, cuBLAS)": rows}
+
+
+def products(s):
+    """Plain products by cuBLASLt against those by Monolens' own kernels."""
+    rows = []
+    for gemm in ("own", "cublaslt"):
+        if s.rehearse:
+            model, command = "tiny", ["--pp", "80", "--tg", "0", "--repeat", "1"]
+        else:
+            model, command = "modular-2b", ["--pp", "512,2048", "--tg", "0", "--ttft", f"3:{shapes.TEXT}", "--repeat", "3"]
+        try:
+            found = s.rows(f"products by {gemm}", ["bench", "--random", model, "--depth", "0", *command], 60,
+                           MONOLENS_GEMM=gemm)
+        except Failed as reason:
+            if gemm == "cublaslt" and "cuBLASLt is not available" in str(reason):
+                raise Skipped("no cuBLASLt on this machine: own kernels everywhere") from None
+            raise
+        rows += [{"products": gemm} | row | shares(s, row) for row in found]
+    return {"Plain products: own kernels and cuBLASLt": rows}
 
 
 def speed(s, preset, answers):
@@ -48,26 +112,37 @@ def speed(s, preset, answers):
         command = ["--random", "tiny", "--pp", "16", "--tg", "4", "--depth", "0", "--batch", "1,2", "--ttft", "1:8",
                    "--repeat", "1"]
     else:
-        command = ["--random", preset, "--pp", "1024" if not answers else DEPTHS, "--depth", "0", "--tg", "0",
-                   "--ttft", TTFT]
+        command = ["--random", preset, "--pp", shapes.depths() if answers else "1024", "--depth", "0", "--tg", "0",
+                   "--batch", listed(shapes.CONCURRENCY), "--ttft", shapes.ttft()]
     rows = s.rows(f"speed of {preset}", ["bench", *command], 90)
     if answers and not s.rehearse:
-        rows += s.rows(f"answers of {preset}", ["bench", "--random", preset, "--pp", "0", "--tg", "120", "--depth",
-                                                DEPTHS, "--batch", "1,16", "--repeat", "3"], 90)
-    return {f"Speed of {preset}": [row | shares(s, row) for row in rows]}
+        rows += s.rows(f"answers of {preset}",
+                       ["bench", "--random", preset, "--pp", "0", "--tg", str(shapes.ANSWER), "--depth", shapes.depths(),
+                        "--batch", listed(shapes.CONCURRENCY), "--repeat", "3"], 90)
+    rows = [row | shares(s, row) for row in rows]
+    return {f"Speed of {preset}": rows}, aims(rows)
 
 
 def shares(s, row):
     """A row's rates as shares of what the card can do."""
-    found = next((t for d in s.done.values() for name, t in d["tables"].items() if name.startswith("What the card")), None)
-    if not found:
+    card, more = s.table(CEILINGS), {}
+    if not card:
         return {}
-    card, more = found[0], {}
     if isinstance(row.get("GB/s"), (int, float)):
-        more["of copy"] = f"{100 * row['GB/s'] / card['copy, GB/s']:.0f} %"
+        more["of copy"] = f"{100 * row['GB/s'] / card[0]['copy, GB/s']:.0f} %"
     if isinstance(row.get("GFLOP/s"), (int, float)):
-        more["of bf16 product"] = f"{row['GFLOP/s'] / card['bf16 product, TFLOP/s'] / 10:.0f} %"
+        more["of bf16 product"] = f"{row['GFLOP/s'] / card[0]['bf16 product, TFLOP/s'] / 10:.0f} %"
     return more
+
+
+def aims(rows):
+    """The shares that are aimed at beside what was reached: decoding alone, reading the longest prompt."""
+    told_ = []
+    for kind, what, key in (("tg", "decoding", "of copy"), ("pp", "reading", "of bf16 product")):
+        found = [row for row in rows if row["test"].startswith(kind) and " x " not in row["test"] and row.get(key)]
+        if found:
+            told_.append(f"{what} {found[-1][key]} {key} (aim {shapes.AIMS[key]} %), {found[-1]['test']}")
+    return "; ".join(told_)
 
 
 def mono(s):

@@ -15,6 +15,15 @@ def parity(s):
           **required(s), MONOLENS_CASES="2" if s.rehearse else "24")
 
 
+def products(s):
+    """Parity of cuBLASLt's products on CUDA."""
+    test = "products_on_the_cpu" if s.rehearse else "products_of_cublaslt"
+    text = s.run("parity of products", [s.binary("cuda_parity"), test, "--nocapture"], 60,
+                 MONOLENS_CASES="2" if s.rehearse else "8")
+    if "SKIPPED" in text:
+        raise Skipped(next(line for line in text.splitlines() if "SKIPPED" in line).split("SKIPPED: ")[-1][:200])
+
+
 def required(s):
     return {} if s.rehearse else {"MONOLENS_REQUIRE_CUDA": "1"}
 

@@ -33,6 +33,16 @@ def median(work, repeat, device):
     return sorted(times)[len(times) // 2]
 
 
+def once(work, device):
+    """Seconds of a piece of work, done once."""
+    wait = (lambda: None) if device == "cpu" else torch.cuda.synchronize
+    wait()
+    start = time.perf_counter()
+    work()
+    wait()
+    return time.perf_counter() - start
+
+
 def needed(device):
     if torch is None:
         raise Skipped("no PyTorch")
@@ -53,6 +63,15 @@ def ceilings():
     return {"copy, GB/s": round(copy / 1e9), "bf16 product, TFLOP/s": round(product / 1e12)}
 
 
+def masks(n, share, device):
+    """Which of n rows are visual, in runs and interleaved, as `monolens bench mmoe` has them."""
+    visual, at = n * share // 100, torch.arange(n, device=device)
+    first = (n - visual) // 2
+    yield "runs", (at >= first) & (at < first + visual)
+    if 0 < visual < n:
+        yield "interleaved", (at + 1) * visual // n > at * visual // n
+
+
 def mmoe(tokens, shares, sizes, device):
     """The routed FFN of one layer: both experts and a blend, and gather and scatter."""
     needed(device)
@@ -65,22 +84,22 @@ def mmoe(tokens, shares, sizes, device):
         for n in tokens:
             x = torch.randn(n, width, device=device, dtype=torch.bfloat16)
             for share in shares:
-                mask = torch.arange(n, device=device) * share // 100 != (torch.arange(n, device=device) + 1) * share // 100
-                visual = mask[:, None].to(x.dtype)
+                for order, mask in masks(n, share, device):
+                    visual = mask[:, None].to(x.dtype)
 
-                def both():
-                    return ffn(x, experts[0]) * (1 - visual) + ffn(x, experts[1]) * visual
+                    def both():
+                        return ffn(x, experts[0]) * (1 - visual) + ffn(x, experts[1]) * visual
 
-                def gather():
-                    y = torch.empty_like(x)
-                    for kind, w in ((~mask, experts[0]), (mask, experts[1])):
-                        at = kind.nonzero()[:, 0]
-                        if len(at):
-                            y[at] = ffn(x[at], w)
-                    return y
+                    def gather():
+                        y = torch.empty_like(x)
+                        for kind, w in ((~mask, experts[0]), (mask, experts[1])):
+                            at = kind.nonzero()[:, 0]
+                            if len(at):
+                                y[at] = ffn(x[at], w)
+                        return y
 
-                rows.append({"tokens": n, "visual": f"{share} %", "order": "interleaved",
-                             "both, s": median(both, 5, device), "gathered, s": median(gather, 5, device)})
+                    rows.append({"tokens": n, "visual": f"{share} %", "order": order,
+                                 "both, s": median(both, 5, device), "gathered, s": median(gather, 5, device)})
     if device == "cuda":
         torch.cuda.empty_cache()
     return rows

@@ -2,10 +2,13 @@
 
 import json
 import platform
+import re
 import time
 
-# Colours of the lines of a plot.
-COLOURS = ["#1b6ca8", "#c0392b", "#2c8a4b", "#8e44ad", "#b9770e"]
+from gpu_check import benchmarks, plot, shapes
+
+MODELS = ("mono-2b", "mono15-2b", "modular-2b")
+TTFT = re.compile(r"ttft(?: x (\d+))?, (\d+) tiles")
 
 
 def as_markdown(rows):
@@ -23,19 +26,47 @@ def cell(value):
 
 
 def first_tokens(tables):
-    """Seconds to the first token of the models beside each other, by tiles."""
-    by_tiles = {}
-    for model in ("mono-2b", "mono15-2b", "modular-2b"):
+    """Seconds to the first token of the models beside each other, by tiles and requests at once: Monolens, PyTorch the
+    official way, and how much less each Mono-InternVL takes than the modular model, with the papers' figures."""
+    ours, theirs = {}, {}
+    for model in MODELS:
         for row in tables.get(f"Speed of {model}", []):
-            if row["test"].startswith("ttft"):
-                by_tiles.setdefault(row["test"].split(" (")[0], {})[model] = row["s"]
+            if found := TTFT.match(row["test"]):
+                ours.setdefault((int(found[2]), int(found[1] or 1)), {})[model] = row["s"]
+    for row in next((rows for name, rows in tables.items() if name.startswith("First token and answers in PyTorch")), []):
+        if "first token, s" in row:
+            theirs.setdefault((row["tiles"], row["requests"]), {})[f"{row['model']}-2b"] = row["first token, s"]
     rows = []
-    for name, found in by_tiles.items():
-        row = {"test": name} | {f"{model}, s": seconds for model, seconds in found.items()}
-        for model in ("mono-2b", "mono15-2b"):
-            if model in found and "modular-2b" in found:
-                row[f"{model}: less"] = f"{100 * (1 - found[model] / found['modular-2b']):.0f} %"
+    for tiles, requests in sorted(ours.keys() | theirs.keys()):
+        row = {"tiles": tiles, "requests": requests}
+        for name, found in (("", ours.get((tiles, requests), {})), ("PyTorch ", theirs.get((tiles, requests), {}))):
+            row |= {f"{name}{model}, s": found.get(model) for model in MODELS}
+            for model in MODELS[:2]:
+                row[f"{name}{model}: less"] = less(found.get(model), found.get(MODELS[2]))
+        # The papers' figures are of 16 requests at once.
+        row["papers, mono: less"], row["papers, mono15: less"] = shapes.LESS.get(tiles), shapes.LESS_15
+        if tiles in shapes.PAPER and requests == 16:
+            row["papers (A100): mono, modular, s"] = ", ".join(str(seconds) for seconds in shapes.PAPER[tiles])
         rows.append(row)
+    return rows
+
+
+def less(mono, modular):
+    return f"{100 * (1 - mono / modular):.0f} %" if mono and modular else None
+
+
+def alternatives(tables):
+    """Monolens' routed FFN beside every alternative, its own and PyTorch's, as how many times as long they take."""
+    of = lambda beginning: next((rows for name, rows in tables.items() if name.startswith(beginning)), [])
+    mix = lambda row: (row["tokens"], row["visual"], row["order"])
+    pytorch = {mix(row): row for row in of(benchmarks.MMOE_PYTORCH)}
+    rows = []
+    for row in of(benchmarks.MMOE):
+        joined = {key: row[key] for key in ("tokens", "visual", "order", "routed, s", "both / routed", "gathered / routed")}
+        if other := pytorch.get(mix(row)):
+            for way in ("both", "gathered"):
+                joined[f"PyTorch {way} / routed"] = other[f"{way}, s"] / float(row["routed, s"])
+        rows.append(joined)
     return rows
 
 
@@ -45,8 +76,13 @@ def write(session, device):
     steps = [{"step": name, "result": d["result"], "seconds": d["seconds"], "detail": d["detail"]}
              for name, d in session.done.items()]
     tables = {name: rows for d in session.done.values() for name, rows in d["tables"].items()}
-    if compared := first_tokens(tables):
-        tables["First token against the modular model"] = compared
+    compared, routed = first_tokens(tables), alternatives(tables)
+    if compared:
+        tables["First token against the modular model, Monolens and PyTorch, with the papers' figures"] = compared
+    if routed:
+        name = f"Routing against its alternatives (the papers' fused kernel: {shapes.FUSED} for the whole model)"
+        tables[name] = routed
+        tables["Break-even points of routing"] = benchmarks.break_even(routed)
     kind = "Rehearsal, on the CPU with a tiny model: says nothing about CUDA" if session.rehearse else "GPU check"
     found = {**head, "rehearsal": session.rehearse, "steps": steps, "tables": tables}
     (session.out / "report.json").write_text(json.dumps(found, indent=1))
@@ -55,39 +91,4 @@ def write(session, device):
     for name, rows in tables.items():
         parts += [f"## {name}\n", as_markdown(rows)]
     (session.out / "report.md").write_text("\n".join(parts))
-    plot(session.out / "mmoe.svg", tables.get("Routed FFN of one layer, Monolens", []))
-
-
-def plot(path, rows):
-    """How many times as long the alternatives take as the routed kernel, by visual share, as SVG; a panel for each
-    number of tokens."""
-    panels = sorted({row["tokens"] for row in rows})
-    ratios = [key for key in (rows[0] if rows else {}) if key.endswith("/ routed")]
-    if not panels or not ratios:
-        return
-    wide, high, gap = 210, 190, 50
-    most = max([2.0] + [float(row[key]) for row in rows for key in ratios])
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{gap + len(panels) * (wide + gap)}" height="{high + 110}" '
-           'font-family="sans-serif" font-size="11">', '<rect width="100%" height="100%" fill="white"/>',
-           '<text x="10" y="16" font-size="13">Routed FFN: how many times as long the alternatives take</text>']
-    for i, tokens in enumerate(panels):
-        left, top = gap + i * (wide + gap), 40
-        at = lambda share, ratio: (left + wide * share / 100, top + high * (1 - ratio / most))
-        out.append(f'<text x="{left}" y="{top - 6}">{tokens} tokens</text>')
-        for ratio in (0, 1, 2):
-            y = at(0, ratio)[1]
-            out.append(f'<line x1="{left}" x2="{left + wide}" y1="{y:.1f}" y2="{y:.1f}" '
-                       f'stroke="{"#444" if ratio == 1 else "#ccc"}"/><text x="{left - 14}" y="{y + 4:.1f}">{ratio}</text>')
-        lines = [(key, order) for key in ratios for order in ("runs", "interleaved")]
-        for colour, (key, order) in zip(COLOURS, lines):
-            points = sorted((float(row["visual"].rstrip(" %")), float(row[key])) for row in rows
-                            if row["tokens"] == tokens and (row["order"] == order or row["visual"] in ("0 %", "100 %")))
-            path_of = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(*point) for point in points))
-            out.append(f'<polyline points="{path_of}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        out.append(f'<text x="{left}" y="{top + high + 16}">0 %</text><text x="{left + wide - 60}" y="{top + high + 16}">'
-                   '100 % visual</text>')
-    for n, (colour, (key, order)) in enumerate(zip(COLOURS, [(k, o) for k in ratios for o in ("runs", "interleaved")])):
-        x, y = gap + n % 2 * 260, high + 74 + n // 2 * 16
-        out.append(f'<rect x="{x}" y="{y - 9}" width="10" height="10" fill="{colour}"/><text x="{x + 16}" y="{y}">'
-                   f'{key.removesuffix(" / routed")}, {order}</text>')
-    path.write_text("\n".join(out + ["</svg>"]))
+    plot.draw(session.out / "mmoe.svg", routed)

@@ -29,7 +29,7 @@ class Session:
         self.bundle, self.out = options.bundle.resolve(), options.out.resolve()
         self.end = time.monotonic() + 60 * options.minutes
         self.only, self.again = options.only or "", options.again
-        self.environment = dict(os.environ, **find_nvrtc())
+        self.environment = dict(os.environ, **find_libraries())
         self.backend = "cpu" if self.rehearse else "cuda"
         self.commit = self.built_from()
         self.done = {}
@@ -108,7 +108,7 @@ class Session:
 
     def run(self, name, command, limit, **environment):
         """Runs a command; its output goes to a log and is returned."""
-        left = self.end - time.monotonic()
+        left = self.left()
         log = self.out / (re.sub(r"[^a-z0-9]+", "-", name.lower()) + ".log")
         try:
             done = subprocess.run(
@@ -130,9 +130,19 @@ class Session:
             raise Failed(f"exit {done.returncode}, see {log.name}: {last[:160]}")
         return done.stdout
 
-    def rows(self, name, command, limit):
+    def left(self):
+        """Seconds that are left of this run."""
+        return self.end - time.monotonic()
+
+    def table(self, beginning):
+        """The rows of a table that an earlier step left."""
+        tables = (item for found in self.done.values() for item in found["tables"].items())
+        return next((rows for name, rows in tables if name.startswith(beginning)), [])
+
+    def rows(self, name, command, limit, **environment):
         """The rows of a table that a `monolens` command writes as JSON."""
-        text = self.run(name, [self.binary("monolens"), *command, "--backend", self.backend, "--format", "json"], limit)
+        command = [self.binary("monolens"), *command, "--backend", self.backend, "--format", "json"]
+        text = self.run(name, command, limit, **environment)
         for at in (i for i, c in enumerate(text) if c == "["):
             try:
                 found = json.JSONDecoder().raw_decode(text[at:])[0]
@@ -143,12 +153,19 @@ class Session:
         raise Failed(f"{name}: no table in its output")
 
 
-def find_nvrtc():
-    """Names the folder of a Python package with NVRTC, for machines where the library is nowhere else."""
-    if "MONOLENS_NVRTC" in os.environ:
-        return {}
-    for place in sys.path:
-        for folder in ("nvidia/cu13/lib", "nvidia/cuda_nvrtc/lib"):
-            if (Path(place) / folder).is_dir():
-                return {"MONOLENS_NVRTC": str(Path(place) / folder)}
-    return {}
+# What Python packages have of CUDA: the variable that names its folder, folders below `nvidia`, how the file begins.
+LIBRARIES = [
+    ("MONOLENS_NVRTC", ("cu13/lib", "cuda_nvrtc/lib"), "libnvrtc.so"),
+    ("MONOLENS_CUBLASLT", ("cu13/lib", "cublas/lib"), "libcublasLt.so"),
+]
+
+
+def find_libraries():
+    """Names the folders of Python packages with CUDA's libraries, for machines where they are nowhere else."""
+    found = {}
+    for variable, folders, name in LIBRARIES:
+        places = [Path(place) / "nvidia" / folder for place in sys.path for folder in folders]
+        here = next((place for place in places if any(place.glob(f"{name}*"))), None)
+        if here and variable not in os.environ:
+            found[variable] = str(here)
+    return found

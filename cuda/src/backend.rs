@@ -1,10 +1,11 @@
 //! CUDA as a [`Backend`].
 
 use crate::gpu::Gpu;
+use crate::ops::How;
 use crate::program::{Pool, Program, Resources};
 use crate::states::States;
 use crate::weights::{Upload, Weights};
-use crate::{Arithmetic, CudaOptions, driver};
+use crate::{Arithmetic, CudaOptions, Gemm, driver};
 use monolens_graph::backend::{
     BackendKind, DeviceInfo, HostTensor, Job, LocalFuture, MemoryUse, Outputs, ProgramId,
 };
@@ -17,7 +18,7 @@ use std::rc::Rc;
 pub struct CudaBackend {
     info: DeviceInfo,
     capabilities: Capabilities,
-    arithmetic: Arithmetic,
+    how: How,
     graphs: bool,
     // Before the device that they are on.
     programs: Vec<Program>,
@@ -32,9 +33,16 @@ impl CudaBackend {
     /// Opens a device.
     ///
     /// # Errors
-    /// No driver, no such device, one that is too old, or no compiler: each with what would help.
+    /// No driver, no such device, one that is too old, no compiler, or no cuBLASLt where it must be: each with what would
+    /// help.
     pub fn open(options: &CudaOptions) -> Result<Self, BackendError> {
-        Ok(Self::on(driver::open(options.device.as_deref())?, options))
+        let gpu = driver::open(options.device.as_deref())?;
+        if options.gemm == Gemm::Library
+            && let Err(reason) = gpu.product_library()
+        {
+            return Err(BackendError::Unavailable { what: "cuBLASLt".into(), reason });
+        }
+        Ok(Self::on(gpu, options))
     }
 
     /// A backend on any device that does what [`Gpu`] asks.
@@ -45,12 +53,14 @@ impl CudaBackend {
             Arithmetic::Fast => "bf16 activations for tensor cores",
             Arithmetic::Exact => "f32 activations",
         };
+        let library = if options.gemm == Gemm::Own { None } else { gpu.product_library().ok() };
+        let products = library.as_deref().unwrap_or("Monolens' kernels");
         Self {
             info: DeviceInfo {
                 kind: BackendKind::Cuda,
                 name: device.name.clone(),
                 tier: format!("sm_{major}{minor}"),
-                detail: format!("{}, {numbers}", device.detail),
+                detail: format!("{}, {numbers}, plain products by {products}", device.detail),
                 is_gpu: device.is_gpu,
             },
             capabilities: Capabilities {
@@ -58,7 +68,7 @@ impl CudaBackend {
                 max_binding: u64::MAX,
                 kv_dtype: DType::BF16,
             },
-            arithmetic: options.arithmetic,
+            how: How { arithmetic: options.arithmetic, library: library.is_some() },
             graphs: options.graphs,
             programs: Vec::new(),
             weights: Weights::default(),
@@ -76,7 +86,7 @@ impl CudaBackend {
 
     fn prepare_now(&mut self, plan: Plan) -> Result<ProgramId, BackendError> {
         let (weights, states) = (&self.weights, &self.states);
-        let program = Program::new(&self.gpu, plan, weights, states, &mut self.pool, self.arithmetic);
+        let program = Program::new(&self.gpu, plan, weights, states, &mut self.pool, self.how);
         let program = program.map_err(|e| self.explain(e))?;
         self.programs.push(program);
         Ok(ProgramId(self.programs.len() - 1))

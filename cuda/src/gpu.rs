@@ -90,6 +90,55 @@ pub struct Launch {
     pub params: Range<usize>,
 }
 
+/// Memory that the vendor's library may work in during a [`Product`].
+pub const PRODUCT_WORKSPACE: usize = 32 << 20;
+
+/// What the vendor's library chooses its kernel by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProductShape {
+    /// Rows of x and of the result.
+    pub rows: u32,
+    /// Rows of W, columns of the result: also the elements from one of its rows to the next.
+    pub columns: u32,
+    /// Columns of x and of W.
+    pub inner: u32,
+    /// Elements from one row of x to the next.
+    pub x_stride: u32,
+    /// Elements from one row of W to the next.
+    pub weight_stride: u32,
+    /// Whether there is a bias.
+    pub biased: bool,
+}
+
+/// `result = x·Wᵀ (+ bias) (+ added)` by the vendor's library: x and W bf16, all else and the sums f32, rows one after
+/// another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Product {
+    /// Its sizes.
+    pub shape: ProductShape,
+    /// Address of x.
+    pub x: u64,
+    /// Address of W.
+    pub weight: u64,
+    /// Address of the bias, a number for each column; 0: none.
+    pub bias: u64,
+    /// Address of what is added, laid out as the result and perhaps the result itself; 0: nothing.
+    pub added: u64,
+    /// Address of the result.
+    pub result: u64,
+    /// Address of [`PRODUCT_WORKSPACE`] bytes.
+    pub workspace: u64,
+}
+
+/// What a device does at once.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// A kernel of this crate.
+    Launch(Launch),
+    /// The vendor's library; never in what is recorded as a graph.
+    Product(Product),
+}
+
 /// What one launch is given, in the order of the kernel's `Params`.
 #[derive(Clone, Copy, Debug)]
 pub enum Argument {
@@ -101,19 +150,19 @@ pub enum Argument {
     Float(f32),
 }
 
-/// The launches of a run, in order, with their parameters. Equal recordings do the same work on the same memory.
+/// The work of a run, in order, with its parameters. Equal recordings do the same work on the same memory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recording {
     /// In order.
-    pub launches: Vec<Launch>,
-    /// Parameters of all of them, each as the C struct `Params` of its kernel.
+    pub work: Vec<Work>,
+    /// Parameters of all launches, each as the C struct `Params` of its kernel.
     pub params: Vec<u8>,
 }
 
 impl Recording {
     /// Forgets all, keeping its memory.
     pub fn clear(&mut self) {
-        self.launches.clear();
+        self.work.clear();
         self.params.clear();
     }
 
@@ -148,7 +197,7 @@ impl Recording {
         }
         self.params.resize(self.params.len().next_multiple_of(8), 0);
         let params = start..self.params.len();
-        self.launches.push(Launch { function, grid, threads, shared_bytes, params });
+        self.work.push(Work::Launch(Launch { function, grid, threads, shared_bytes, params }));
     }
 }
 
@@ -193,7 +242,16 @@ pub trait Gpu: fmt::Debug {
     /// What the compiler says.
     fn function(&self, unit: Unit, entry: &str) -> Result<FunctionId, GpuError>;
 
-    /// Launches all of a recording.
+    /// The vendor's library of matrix products and its version.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn product_library(&self) -> Result<String, String>;
+
+    /// Whether that library is there and has a kernel for such products.
+    fn has_product(&self, shape: &ProductShape) -> bool;
+
+    /// Does all of a recording.
     ///
     /// # Errors
     /// A launch that the device refuses.

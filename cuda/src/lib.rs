@@ -19,6 +19,10 @@
 //! bf16 terms first: one term in [`Arithmetic::Fast`]; in [`Arithmetic::Exact`] as many as keep f32's accuracy. Weights
 //! that are not bf16 are cut into terms in the same way.
 //!
+//! **Plain products.** Where cuBLASLt is on the machine, it multiplies what is a matrix product and nothing else: projections
+//! of many rows that are not routed, by weights in bf16 (`ops/product.rs`). Rows are packed as for this crate's own
+//! kernels, which do everything else, and this too where there is no such library.
+//!
 //! **What is asked of a device** is the trait [`gpu::Gpu`]. Tests give it a CPU that runs the same kernels.
 
 mod backend;
@@ -32,6 +36,8 @@ mod weights;
 
 pub use backend::CudaBackend;
 
+use monolens_graph::BackendError;
+
 /// How activations meet weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Arithmetic {
@@ -42,6 +48,44 @@ pub enum Arithmetic {
     Exact,
 }
 
+/// Who multiplies where nothing but a product of matrices is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gemm {
+    /// cuBLASLt where it is there, else this crate's kernels.
+    #[default]
+    Auto,
+    /// This crate's kernels.
+    Own,
+    /// cuBLASLt; a machine without it is an error.
+    Library,
+}
+
+impl Gemm {
+    /// The environment variable that says it.
+    pub const VARIABLE: &str = "MONOLENS_GEMM";
+
+    /// By its name: `auto`, `own` or `cublaslt`; automatic if there is none.
+    ///
+    /// # Errors
+    /// Another name.
+    pub fn named(name: &str) -> Result<Self, BackendError> {
+        match name {
+            "" | "auto" => Ok(Self::Auto),
+            "own" => Ok(Self::Own),
+            "cublaslt" => Ok(Self::Library),
+            other => Err(BackendError::input("environment", Self::VARIABLE, "auto, own or cublaslt", other)),
+        }
+    }
+
+    /// What the environment says.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn of_environment() -> Result<Self, BackendError> {
+        Self::named(&std::env::var_os(Self::VARIABLE).unwrap_or_default().to_string_lossy())
+    }
+}
+
 /// Options of [`CudaBackend::open`].
 #[derive(Clone, Debug)]
 pub struct CudaOptions {
@@ -49,12 +93,30 @@ pub struct CudaOptions {
     pub device: Option<String>,
     /// How activations meet weights.
     pub arithmetic: Arithmetic,
+    /// Who multiplies where nothing but a product is asked for.
+    pub gemm: Gemm,
     /// Whether repeated runs are recorded as CUDA graphs.
     pub graphs: bool,
 }
 
 impl Default for CudaOptions {
     fn default() -> Self {
-        Self { device: None, arithmetic: Arithmetic::Fast, graphs: true }
+        Self { device: None, arithmetic: Arithmetic::Fast, gemm: Gemm::Auto, graphs: true }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_multiplies_has_three_names() {
+        for (name, gemm) in
+            [("", Gemm::Auto), ("auto", Gemm::Auto), ("own", Gemm::Own), ("cublaslt", Gemm::Library)]
+        {
+            assert_eq!(Gemm::named(name).unwrap(), gemm);
+        }
+        let error = Gemm::named("cublas").unwrap_err().to_string();
+        assert_eq!(error, "environment: MONOLENS_GEMM: expected auto, own or cublaslt, got cublas");
     }
 }

@@ -52,3 +52,32 @@ fn a_missing_gpu_is_said_with_its_reason() {
     }
     let _ = fs::remove_dir_all(bundle);
 }
+
+/// Ratios of 1.5 at 0 %, 0.5 at 50 % and 1.5 at 100 % visual: equal at 25 and at 75 %.
+#[test]
+fn break_even_points_lie_between_the_measured_shares() {
+    let script = r#"
+from gpu_check import benchmarks
+rows = [{"tokens": 64, "visual": f"{x} %", "order": "runs", "both / routed": y} for x, y in ((0, 1.5), (50, 0.5), (100, 1.5))]
+points = benchmarks.break_even(rows)
+print(points[0]["equal at, % visual"], "|", points[0]["slower at, % visual"], "|", benchmarks.told(points))
+print(benchmarks.told(benchmarks.break_even([rows[0], rows[2]])))
+"#;
+    let mut command = Command::new("python3");
+    command.arg("-B").arg("-c").arg(script).current_dir(env!("CARGO_MANIFEST_DIR"));
+    match command.output() {
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stdout);
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                text.starts_with("25, 75 | 50 | routing is slower: 64 tokens in runs than both"),
+                "{text}{error}"
+            );
+            assert!(
+                text.ends_with("no break-even: routing at no mix slower than an alternative\n"),
+                "{text}"
+            );
+        }
+        Err(error) => println!("SKIPPED: python3: {error}"),
+    }
+}

@@ -62,6 +62,36 @@ pub struct Report {
     pub failures: Vec<String>,
 }
 
+impl Report {
+    async fn add(
+        &mut self,
+        reference: &mut Runner,
+        runner: &mut Runner,
+        operator: &'static str,
+        case: &Case,
+    ) {
+        let worst = self.shares.entry(operator).or_default();
+        match share_of_limit(reference, runner, case).await {
+            Ok(share) => *worst = worst.max(share),
+            Err(error) => self.failures.push(error),
+        }
+    }
+
+    /// Prints the worst share of the limit for each operator.
+    ///
+    /// # Panics
+    /// When a case was over its limit, naming the first twenty.
+    fn hold(mut self, name: &str, cases: usize) {
+        println!("{name}: {cases} cases an operator, worst share of the allowed error:");
+        self.shares
+            .iter()
+            .for_each(|(operator, share)| println!("  {operator:<24} {:>6.2} %", share * 100.0));
+        let count = self.failures.len();
+        self.failures.truncate(20);
+        assert!(count == 0, "{count} cases failed on {name}:\n{}", self.failures.join("\n"));
+    }
+}
+
 /// Runs that many cases of every operator.
 pub async fn compare(reference: &mut Runner, runner: &mut Runner, cases: usize) -> Report {
     compare_within(reference, runner, cases, |_, _| {}).await
@@ -78,16 +108,11 @@ pub async fn compare_within(
     // For a quick look at one operator: its name, or a part of it.
     let wanted = std::env::var("MONOLENS_OPERATOR").unwrap_or_default();
     for (operator, draw) in cases::all().into_iter().filter(|(name, _)| name.contains(&wanted)) {
-        let mut worst = 0f64;
         for number in 0..cases {
             let mut case = draw(number);
             limits(operator, &mut case);
-            match share_of_limit(reference, runner, &case).await {
-                Ok(share) => worst = worst.max(share),
-                Err(error) => report.failures.push(error),
-            }
+            report.add(reference, runner, operator, &case).await;
         }
-        report.shares.insert(operator, worst);
     }
     report
 }
@@ -107,10 +132,30 @@ pub fn hold_to_reference(runner: &mut Runner) {
 pub fn hold_within(runner: &mut Runner, limits: fn(&str, &mut Case)) {
     let cases = runner.cases();
     let report = pollster::block_on(compare_within(&mut cpu(Fusions::NONE), runner, cases, limits));
-    let Report { shares: table, mut failures } = report;
-    println!("{}: {cases} cases an operator, worst share of the allowed error:", runner.name());
-    table.iter().for_each(|(operator, share)| println!("  {operator:<24} {:>6.2} %", share * 100.0));
-    let count = failures.len();
-    failures.truncate(20);
-    assert!(failures.is_empty(), "{count} cases failed on {}:\n{}", runner.name(), failures.join("\n"));
+    report.hold(&runner.name(), cases);
+}
+
+/// Holds a runner to the reference in some operators, in cases that are picked among those that can be drawn.
+///
+/// # Panics
+/// When a case is over its limit, or there are not as many as the runner wants.
+pub fn hold_picked(
+    runner: &mut Runner,
+    operators: &[&str],
+    pick: fn(&Case) -> bool,
+    limits: fn(&str, &mut Case),
+) {
+    // So many are drawn, to find those few.
+    const DRAWN: usize = 6000;
+    let (count, mut report, mut reference) = (runner.cases(), Report::default(), cpu(Fusions::NONE));
+    for (operator, draw) in cases::all().into_iter().filter(|(name, _)| operators.contains(name)) {
+        let picked: Vec<Case> = (0..DRAWN).map(draw).filter(pick).take(count).collect();
+        assert_eq!(picked.len(), count, "{operator}: among {DRAWN} cases there are not more");
+        for mut case in picked {
+            limits(operator, &mut case);
+            pollster::block_on(report.add(&mut reference, runner, operator, &case));
+        }
+    }
+    assert_eq!(report.shares.len(), operators.len(), "{operators:?}");
+    report.hold(&runner.name(), count);
 }

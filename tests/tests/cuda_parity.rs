@@ -4,11 +4,13 @@
 //! `MONOLENS_REQUIRE_CUDA_SHIM=1` (as CI sets it) and `MONOLENS_REQUIRE_CUDA=1` that is a failure.
 
 use monolens_cuda::gpu::Gpu;
-use monolens_cuda::{Arithmetic, CudaBackend, CudaOptions, driver};
+use monolens_cuda::{Arithmetic, CudaBackend, CudaOptions, Gemm, driver};
 use monolens_cuda_shim::ShimGpu;
 use monolens_graph::plan::Fusions;
 use monolens_tests::cases;
-use monolens_tests::cuda::{cuda, cuda_shim, hold_fast};
+use monolens_tests::cuda::{
+    cuda, cuda_shim, cuda_with_products, hold_fast, hold_products, shim, shim_with_products,
+};
 use monolens_tests::parity::hold_to_reference;
 use monolens_tests::run::Runner;
 use std::rc::Rc;
@@ -27,6 +29,32 @@ fn kernels_on_the_cpu_without_fusions_equal_the_reference() {
 #[test]
 fn fast_kernels_on_the_cpu_stay_within_bf16() {
     cuda_shim(Arithmetic::Fast, Fusions::ALL).iter_mut().for_each(hold_fast);
+}
+
+/// Packing, strides, bias, residual and what follows the products, which are computed plainly.
+#[test]
+fn products_on_the_cpu_equal_the_reference() {
+    let Some(gpu) = shim() else { return };
+    for arithmetic in [Arithmetic::Exact, Arithmetic::Fast] {
+        let before = gpu.products();
+        hold_products(&mut shim_with_products(gpu.clone(), arithmetic), arithmetic);
+        // Six operators, four runs a case, gate_up with two matrices: none was left to another kernel.
+        let cases = shim_with_products(gpu.clone(), arithmetic).cases() as u64;
+        let terms = if arithmetic == Arithmetic::Exact { 3 } else { 1 };
+        assert_eq!(gpu.products() - before, (6 + 1) * 4 * cases * terms, "{arithmetic:?}");
+    }
+    let before = gpu.products();
+    let backend = CudaBackend::on(gpu.clone(), &CudaOptions { gemm: Gemm::Own, ..CudaOptions::default() });
+    let runner = &mut Runner::new(Box::new(backend), Fusions::ALL).with_cases(1);
+    hold_products(runner, Arithmetic::Fast);
+    assert_eq!(gpu.products(), before, "the library was not to be asked");
+}
+
+#[test]
+fn products_of_cublaslt_on_a_gpu_equal_the_reference() {
+    for arithmetic in [Arithmetic::Exact, Arithmetic::Fast] {
+        cuda_with_products(arithmetic).iter_mut().for_each(|runner| hold_products(runner, arithmetic));
+    }
 }
 
 #[test]
@@ -63,6 +91,7 @@ fn load_and_drop(gpu: &Rc<dyn Gpu>, times: usize) -> [u64; 2] {
 #[test]
 fn loading_and_dropping_leaks_no_memory() {
     if let Ok(gpu) = ShimGpu::with_memory(1 << 30) {
+        let gpu: Rc<dyn Gpu> = gpu;
         let [before, after] = load_and_drop(&gpu, 20);
         assert!(before > 0);
         assert_eq!(before, after);

@@ -12,16 +12,16 @@ from bench.timing import measure
 class Expert:
     """A SwiGLU feed-forward network."""
 
-    def __init__(self, sizes: Sizes, dtype: torch.dtype):
-        self.w1, self.w3 = (_weight(sizes.inner, sizes.hidden, dtype) for _ in range(2))
-        self.w2 = _weight(sizes.hidden, sizes.inner, dtype)
+    def __init__(self, sizes: Sizes, dtype: torch.dtype, device: str = "cpu"):
+        self.w1, self.w3 = (_weight(sizes.inner, sizes.hidden, dtype, device) for _ in range(2))
+        self.w2 = _weight(sizes.hidden, sizes.inner, dtype, device)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return F.linear(F.silu(F.linear(x, self.w1)) * F.linear(x, self.w3), self.w2)
 
 
-def _weight(out: int, inner: int, dtype: torch.dtype) -> torch.Tensor:
-    return (torch.randn(out, inner) * inner**-0.5).to(dtype)
+def _weight(out: int, inner: int, dtype: torch.dtype, device: str = "cpu") -> torch.Tensor:
+    return (torch.randn(out, inner, device=device) * inner**-0.5).to(dtype)
 
 
 class Inputs:

@@ -63,6 +63,16 @@ impl Photo {
         Ok(Self { name: self.name.clone(), rgb: RgbImage::new(width, self.rgb.height(), pixels)? })
     }
 
+    /// The same a little brighter: to the prefix cache another image.
+    ///
+    /// # Errors
+    /// None that the image itself does not have.
+    pub fn brighter(&self, by: u8) -> Result<Self> {
+        let pixels = self.rgb.pixels().iter().map(|p| p.saturating_add(by)).collect();
+        let rgb = RgbImage::new(self.rgb.width(), self.rgb.height(), pixels)?;
+        Ok(Self { name: self.name.clone(), rgb })
+    }
+
     /// Its pixels for drawing.
     pub fn picture(&self) -> Picture {
         Picture {

@@ -243,10 +243,14 @@ fn a_converted_checkpoint_that_was_tampered_with_is_refused() {
 #[test]
 fn speed_and_quality_are_measured() {
     let args = ["bench", "--pp", "8", "--tg", "4", "--repeat", "1", "--ttft", "1:4", "--format", "json"];
-    let rows = json(monolens(&args).args(["--weights", "4bit", "--backend", "cpu"]));
+    let rows = json(monolens(&args).args(["--weights", "4bit", "--backend", "cpu", "--batch", "1,2"]));
     let rows = rows.as_array().unwrap();
-    assert_eq!(rows.len(), 3);
-    assert!(rows.iter().all(|r| r["t/s"].as_f64().unwrap() > 0.0 && r["weights"] == "4bit"), "{rows:?}");
+    assert_eq!(rows.len(), 5);
+    assert!(rows.iter().all(|r| r["s"].as_f64().unwrap() > 0.0 && r["weights"] == "4bit"), "{rows:?}");
+    // Two at once: the mean of their times, no rate.
+    let [alone, together] = [3, 4].map(|i| &rows[i]);
+    assert!(alone["t/s"].as_f64().unwrap() > 0.0 && together["t/s"].is_null(), "{rows:?}");
+    assert!(together["test"].as_str().unwrap().starts_with("ttft x 2, 1 tiles ("), "{rows:?}");
     let args =
         ["bench", "quality", "--weights", "8bit", "--tokens", "12", "--format", "json", "--backend", "cpu"];
     let rows = json(&mut monolens(&args));

@@ -140,12 +140,13 @@ async fn open_best(choice: &BackendChoice) -> Result<Opened, BackendError> {
 
 #[cfg(feature = "cuda")]
 fn open_cuda(choice: &BackendChoice) -> Result<Opened, BackendError> {
-    use monolens_cuda::{Arithmetic, CudaBackend, CudaOptions};
+    use monolens_cuda::{Arithmetic, CudaBackend, CudaOptions, Gemm};
     let arithmetic = match choice.arithmetic {
         CpuArithmetic::Fast => Arithmetic::Fast,
         CpuArithmetic::Exact => Arithmetic::Exact,
     };
-    let options = CudaOptions { device: choice.device.clone(), arithmetic, ..CudaOptions::default() };
+    let gemm = Gemm::of_environment()?;
+    let options = CudaOptions { device: choice.device.clone(), arithmetic, gemm, ..CudaOptions::default() };
     let backend = CudaBackend::open(&options)?;
     let reason = format!("{} is an NVIDIA GPU that CUDA can use.", backend.device().name);
     Ok(Opened { backend: Box::new(backend), reason, destroy: None, sibling: None })
@@ -153,7 +154,7 @@ fn open_cuda(choice: &BackendChoice) -> Result<Opened, BackendError> {
 
 #[cfg(feature = "cuda")]
 fn has_cuda_driver() -> bool {
-    cuda_report().driver.is_some()
+    monolens_cuda::driver::has_driver()
 }
 
 #[cfg(not(feature = "cuda"))]

@@ -6,10 +6,11 @@
 
 mod library;
 mod memory;
+mod product;
 
 use library::{Kernel, Launch, Library};
 use memory::Memory;
-use monolens_cuda::gpu::{FunctionId, Gpu, GpuError, GpuInfo, GraphId, Recording};
+use monolens_cuda::gpu::{self, FunctionId, Gpu, GpuError, GpuInfo, GraphId, ProductShape, Recording, Work};
 use monolens_cuda::kernels::Unit;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -29,6 +30,10 @@ pub struct ShimGpu {
     /// Which order threads run in, another one each launch.
     order: Cell<u32>,
     threads: u64,
+    /// Products of the vendor's library so far.
+    products: Cell<u64>,
+    /// Whether it does nothing any more.
+    is_lost: Cell<bool>,
 }
 
 impl ShimGpu {
@@ -36,7 +41,7 @@ impl ShimGpu {
     ///
     /// # Errors
     /// Why there can be none: another processor than x86-64, or no C++ compiler.
-    pub fn open() -> Result<Rc<dyn Gpu>, String> {
+    pub fn open() -> Result<Rc<Self>, String> {
         Self::with_memory(u64::MAX)
     }
 
@@ -44,7 +49,7 @@ impl ShimGpu {
     ///
     /// # Errors
     /// As [`ShimGpu::open`].
-    pub fn with_memory(bytes: u64) -> Result<Rc<dyn Gpu>, String> {
+    pub fn with_memory(bytes: u64) -> Result<Rc<Self>, String> {
         let compiler = library::compiler()?;
         Ok(Rc::new(Self {
             info: GpuInfo {
@@ -61,7 +66,52 @@ impl ShimGpu {
             graphs: RefCell::default(),
             order: Cell::new(0),
             threads: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
+            products: Cell::new(0),
+            is_lost: Cell::new(false),
         }))
+    }
+
+    /// How many products of the vendor's library were done.
+    pub fn products(&self) -> u64 {
+        self.products.get()
+    }
+
+    /// From now on it is as a GPU that fell off the bus: every call fails.
+    pub fn lose(&self) {
+        self.is_lost.set(true);
+    }
+
+    fn alive(&self) -> Result<(), GpuError> {
+        match self.is_lost.get() {
+            true => Err(GpuError::Lost("it fell off the bus".into())),
+            false => Ok(()),
+        }
+    }
+
+    fn launch_one(&self, launch: &gpu::Launch, recording: &Recording) -> Result<(), GpuError> {
+        let kernels = self.kernels.borrow();
+        let Some((unit, entry, kernel)) = kernels.get(launch.function.0) else {
+            return Err(GpuError::Other("a kernel of another device".into()));
+        };
+        let order = self.order.get();
+        self.order.set(order.wrapping_add(1));
+        let [x, y, z] = launch.grid;
+        if y > 65_535 || z > 65_535 || launch.shared_bytes > 99 << 10 {
+            return Err(GpuError::Other(format!("{}: {launch:?} is beyond what sm_86 can do", unit.name())));
+        }
+        let params = &recording.params[launch.params.clone()];
+        let call = Launch {
+            params: params.as_ptr(),
+            params_bytes: params.len() as u64,
+            grid: launch.grid,
+            threads: launch.threads,
+            shared_bytes: launch.shared_bytes,
+            order,
+            first: 0,
+            count: 0,
+        };
+        let blocks = u64::from(x) * u64::from(y) * u64::from(z);
+        self.run(*kernel, &format!("{entry} of {}", unit.name()), &call, blocks)
     }
 
     fn run(&self, kernel: Kernel, name: &str, launch: &Launch, blocks: u64) -> Result<(), GpuError> {
@@ -95,6 +145,7 @@ impl Gpu for ShimGpu {
     }
 
     fn allocate(&self, bytes: u64) -> Result<u64, GpuError> {
+        self.alive()?;
         self.memory.borrow_mut().allocate(bytes)
     }
 
@@ -107,21 +158,25 @@ impl Gpu for ShimGpu {
     }
 
     fn zero(&self, address: u64, bytes: u64) -> Result<(), GpuError> {
+        self.alive()?;
         self.memory.borrow_mut().slice(address, bytes)?.fill(0);
         Ok(())
     }
 
     fn write(&self, address: u64, bytes: &[u8]) -> Result<(), GpuError> {
+        self.alive()?;
         self.memory.borrow_mut().slice(address, bytes.len() as u64)?.copy_from_slice(bytes);
         Ok(())
     }
 
     fn read(&self, address: u64, into: &mut [u8]) -> Result<(), GpuError> {
+        self.alive()?;
         into.copy_from_slice(self.memory.borrow_mut().slice(address, into.len() as u64)?);
         Ok(())
     }
 
     fn function(&self, unit: Unit, entry: &str) -> Result<FunctionId, GpuError> {
+        self.alive()?;
         let known = self.kernels.borrow().iter().position(|(u, e, _)| *u == unit && e == entry);
         if let Some(at) = known {
             return Ok(FunctionId(at));
@@ -141,39 +196,33 @@ impl Gpu for ShimGpu {
         Ok(FunctionId(kernels.len() - 1))
     }
 
+    fn product_library(&self) -> Result<String, String> {
+        Ok("plain sums".into())
+    }
+
+    fn has_product(&self, _: &ProductShape) -> bool {
+        true
+    }
+
     fn launch(&self, recording: &Recording) -> Result<(), GpuError> {
-        let kernels = self.kernels.borrow();
-        for launch in &recording.launches {
-            let Some((unit, entry, kernel)) = kernels.get(launch.function.0) else {
-                return Err(GpuError::Other("a kernel of another device".into()));
-            };
-            let order = self.order.get();
-            self.order.set(order.wrapping_add(1));
-            let [x, y, z] = launch.grid;
-            if y > 65_535 || z > 65_535 || launch.shared_bytes > 99 << 10 {
-                return Err(GpuError::Other(format!(
-                    "{}: {launch:?} is beyond what sm_86 can do",
-                    unit.name()
-                )));
+        self.alive()?;
+        for work in &recording.work {
+            match work {
+                Work::Launch(launch) => self.launch_one(launch, recording)?,
+                Work::Product(product) => {
+                    self.products.set(self.products.get() + 1);
+                    product::run(&mut self.memory.borrow_mut(), product)?;
+                }
             }
-            let params = &recording.params[launch.params.clone()];
-            let call = Launch {
-                params: params.as_ptr(),
-                params_bytes: params.len() as u64,
-                grid: launch.grid,
-                threads: launch.threads,
-                shared_bytes: launch.shared_bytes,
-                order,
-                first: 0,
-                count: 0,
-            };
-            let blocks = u64::from(x) * u64::from(y) * u64::from(z);
-            self.run(*kernel, &format!("{entry} of {}", unit.name()), &call, blocks)?;
         }
         Ok(())
     }
 
     fn record(&self, recording: &Recording) -> Option<GraphId> {
+        // See `Work::Product`.
+        if self.is_lost.get() || recording.work.iter().any(|work| matches!(work, Work::Product(_))) {
+            return None;
+        }
         let mut graphs = self.graphs.borrow_mut();
         graphs.push(Some(recording.clone()));
         Some(GraphId(graphs.len() - 1))
@@ -194,6 +243,6 @@ impl Gpu for ShimGpu {
     }
 
     fn wait(&self) -> Result<(), GpuError> {
-        Ok(())
+        self.alive()
     }
 }

@@ -5,22 +5,27 @@
 mod common;
 
 use common::*;
-use monolens_cuda::{Arithmetic, CudaBackend, CudaOptions};
+use monolens_cuda::{Arithmetic, CudaBackend, CudaOptions, Gemm};
 use monolens_cuda_shim::ShimGpu;
 use monolens_engine::{EngineError, EngineOptions, Settings};
-use monolens_graph::{Backend, DType};
+use monolens_graph::{Backend, BackendError, DType};
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
-fn cuda(arithmetic: Arithmetic, memory: u64) -> Option<Box<dyn Backend>> {
-    let options = CudaOptions { arithmetic, ..CudaOptions::default() };
+fn gpu(memory: u64) -> Option<Rc<ShimGpu>> {
     match ShimGpu::with_memory(memory) {
-        Ok(gpu) => Some(Box::new(CudaBackend::on(gpu, &options))),
+        Ok(gpu) => Some(gpu),
         Err(reason) => {
             println!("SKIPPED: {reason}");
             assert!(std::env::var_os("MONOLENS_REQUIRE_CUDA_SHIM").is_none(), "{reason}");
             None
         }
     }
+}
+
+fn cuda(arithmetic: Arithmetic, memory: u64) -> Option<Box<dyn Backend>> {
+    let options = CudaOptions { arithmetic, ..CudaOptions::default() };
+    Some(Box::new(CudaBackend::on(gpu(memory)?, &options)))
 }
 
 #[test]
@@ -38,16 +43,24 @@ fn golden_models_give_their_ids() {
 
 #[test]
 fn rounded_weights_give_their_ids() {
-    for folder in ["mono-v1/bf16", "mono-v15/bf16"] {
-        let Some(backend) = cuda(Arithmetic::Exact, u64::MAX) else { return };
+    for (folder, gemm) in [
+        ("mono-v1/bf16", Gemm::Own),
+        ("mono-v15/bf16", Gemm::Own),
+        ("mono-v1/bf16", Gemm::Auto),
+        ("mono-v15/bf16", Gemm::Auto),
+    ] {
+        let Some(gpu) = gpu(u64::MAX) else { return };
+        let options = CudaOptions { arithmetic: Arithmetic::Exact, gemm, ..CudaOptions::default() };
+        let backend = Box::new(CudaBackend::on(gpu.clone(), &options));
         let golden = golden(folder.split('/').next().unwrap());
         let variant = &golden["variants"]["bf16_weights"];
         let case = &golden["cases"][variant["case"].as_str().unwrap()];
-        let options = EngineOptions { kv_dtype: Some(DType::F32), ..small() };
+        let options = EngineOptions { kv_dtype: Some(DType::F32), chunk: 256, ..small() };
         let mut engine = engine_on(backend, model(folder), options);
         let prompt = case_prompt(&engine, case);
         let told = run(&mut engine, prompt, golden_settings()).unwrap();
         assert_eq!(told.ids, ids(&variant["generated"]), "{folder}");
+        assert_eq!(gpu.products() > 0, gemm == Gemm::Auto, "{folder}: {} products", gpu.products());
     }
 }
 
@@ -106,9 +119,29 @@ fn a_full_device_is_an_error_that_says_what_is_free_and_loading_and_dropping_lea
     let error = load(backend).err().expect("a model does not fit in 100 KiB");
     assert!(matches!(error, EngineError::TooLarge { .. }), "{error:?}");
     assert!(error.to_string().contains("are free"), "{error}");
+    assert!(error.to_string().contains("what can fit is weights in 8 or 4 bits"), "{error}");
     // One device for many engines: what one leaves behind would fill it.
     let Ok(gpu) = ShimGpu::with_memory(64 << 20) else { return };
     for _ in 0..30 {
         drop(load(Box::new(CudaBackend::on(gpu.clone(), &CudaOptions::default()))).unwrap());
     }
+}
+
+#[test]
+fn a_gpu_that_is_lost_is_an_error_that_says_so_each_time() {
+    let Some(gpu) = gpu(u64::MAX) else { return };
+    let golden = golden("mono-v1");
+    let backend = Box::new(CudaBackend::on(gpu.clone(), &CudaOptions::default()));
+    let mut engine = engine_on(backend, model("mono-v1"), small());
+    let case = &golden["cases"]["single"];
+    let prompt = case_prompt(&engine, case);
+    run(&mut engine, prompt.clone(), golden_settings()).unwrap();
+    gpu.lose();
+    for _ in 0..2 {
+        let error = run(&mut engine, prompt.clone(), golden_settings()).expect_err("nothing can run");
+        assert!(matches!(error, EngineError::Backend(BackendError::DeviceLost { .. })), "{error:?}");
+        assert!(error.to_string().contains("the device was lost: CPU in place of a GPU"), "{error}");
+    }
+    // Dropping it is clean: nothing is asked of the device that it must do.
+    drop(engine);
 }

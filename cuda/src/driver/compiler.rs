@@ -1,11 +1,19 @@
 //! NVRTC: the compiler that comes as a library.
 
+use super::library::Library;
 use crate::kernels::{File, HEADERS, Unit};
 use cudarc::nvrtc::{result, sys};
 use std::ffi::{CStr, CString, c_char};
-use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::OnceLock;
+
+const NVRTC: Library = Library {
+    what: "the CUDA compiler library (NVRTC)",
+    name: "libnvrtc",
+    variable: "MONOLENS_NVRTC",
+    packages: ["cu13/lib", "cuda_nvrtc/lib"],
+    is_found: sys::is_culib_present,
+};
 
 /// NVRTC, loaded.
 #[derive(Clone, Debug)]
@@ -26,72 +34,8 @@ pub fn find_compiler() -> Result<Compiler, String> {
 }
 
 fn find() -> Result<Compiler, String> {
-    let named = std::env::var_os("MONOLENS_NVRTC").map(PathBuf::from);
-    let mut folders: Vec<PathBuf> = named.iter().cloned().collect();
-    // SAFETY: loading NVRTC runs its initialisers, which is what it is for.
-    let on_path = || unsafe { sys::is_culib_present() };
-    if named.is_some() || !on_path() {
-        folders.extend(usual_folders());
-        // A library of this name is loaded once: cudarc then finds the one that is loaded here.
-        if !folders.iter().any(|folder| load_from(folder)) && (named.is_some() || !on_path()) {
-            let looked: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
-            return Err(format!(
-                "the CUDA compiler library (NVRTC) is not there, nor in {}",
-                looked.join(", ")
-            ));
-        }
-        if !on_path() {
-            return Err(
-                "the CUDA compiler library (NVRTC) was found, but its name is not one that is known".into()
-            );
-        }
-    }
+    NVRTC.load()?;
     Compiler::new()
-}
-
-/// Where CUDA toolkits and Python packages put their libraries.
-fn usual_folders() -> Vec<PathBuf> {
-    let mut folders = Vec::new();
-    for name in ["CUDA_PATH", "CUDA_HOME"] {
-        folders.extend(std::env::var_os(name).map(|f| PathBuf::from(f).join("lib64")));
-    }
-    folders.push("/usr/local/cuda/lib64".into());
-    let environments = ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(std::env::var_os).map(PathBuf::from);
-    for environment in environments.chain(["/usr/local".into(), "/usr".into()]) {
-        for python in entries(&environment.join("lib")) {
-            for packages in ["site-packages", "dist-packages"] {
-                let nvidia = python.join(packages).join("nvidia");
-                folders.extend(
-                    ["cu13/lib", "cuda_nvrtc/lib"].map(|f| nvidia.join(f)).into_iter().filter(|f| f.exists()),
-                );
-            }
-        }
-    }
-    folders
-}
-
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(folder).into_iter().flatten().filter_map(|e| Some(e.ok()?.path())).collect()
-}
-
-/// Loads NVRTC and what it needs from a folder, for good.
-fn load_from(folder: &Path) -> bool {
-    let mut files = entries(folder);
-    let name = |p: &PathBuf| p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    files.retain(|p| {
-        name(p).starts_with("libnvrtc") && name(p).contains(".so.") && !name(p).contains(".alt.")
-    });
-    // First what the compiler itself loads by name.
-    files.sort_by_key(|p| !name(p).contains("builtins"));
-    let mut loaded = false;
-    for file in files {
-        // SAFETY: as in `find`.
-        if let Ok(library) = unsafe { libloading::Library::new(&file) } {
-            loaded |= !name(&file).contains("builtins");
-            std::mem::forget(library);
-        }
-    }
-    loaded
 }
 
 impl Compiler {

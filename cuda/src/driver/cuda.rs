@@ -2,11 +2,12 @@
 
 use super::cache::Cache;
 use super::compiler::Compiler;
-use super::{DeviceReport, text};
-use crate::gpu::{FunctionId, Gpu, GpuError, GpuInfo, GraphId, Recording};
+use super::cublaslt::{Products, find_cublaslt};
+use super::{DeviceReport, text, too_new};
+use crate::gpu::{FunctionId, Gpu, GpuError, GpuInfo, GraphId, Launch, ProductShape, Recording, Work};
 use crate::kernels::{FILES, HEADERS, Unit};
 use cudarc::driver::{DriverError, result, sys};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_void};
 use std::ptr;
@@ -29,6 +30,8 @@ pub struct CudaGpu {
     modules: RefCell<BTreeMap<Unit, sys::CUmodule>>,
     functions: RefCell<Vec<Function>>,
     graphs: RefCell<Vec<Option<sys::CUgraphExec>>>,
+    /// The vendor's products, opened when they are asked for, or why there are none.
+    products: OnceCell<Result<Products, String>>,
 }
 
 #[derive(Debug)]
@@ -42,33 +45,37 @@ struct Function {
 
 impl From<DriverError> for GpuError {
     fn from(error: DriverError) -> Self {
-        use sys::CUresult as E;
-        match error.0 {
-            E::CUDA_ERROR_OUT_OF_MEMORY => {
-                Self::OutOfMemory { free: result::mem_get_info().map_or(0, |(free, _)| free as u64) }
-            }
-            // After these nothing works in the context any more.
-            E::CUDA_ERROR_ILLEGAL_ADDRESS
-            | E::CUDA_ERROR_LAUNCH_FAILED
-            | E::CUDA_ERROR_LAUNCH_TIMEOUT
-            | E::CUDA_ERROR_HARDWARE_STACK_ERROR
-            | E::CUDA_ERROR_ILLEGAL_INSTRUCTION
-            | E::CUDA_ERROR_MISALIGNED_ADDRESS
-            | E::CUDA_ERROR_INVALID_ADDRESS_SPACE
-            | E::CUDA_ERROR_INVALID_PC
-            | E::CUDA_ERROR_ASSERT
-            | E::CUDA_ERROR_ECC_UNCORRECTABLE
-            | E::CUDA_ERROR_NVLINK_UNCORRECTABLE
-            | E::CUDA_ERROR_CONTEXT_IS_DESTROYED
-            | E::CUDA_ERROR_SYSTEM_NOT_READY
-            | E::CUDA_ERROR_DEVICE_UNAVAILABLE
-            | E::CUDA_ERROR_UNKNOWN => Self::Lost(text(error)),
-            E::CUDA_ERROR_NO_BINARY_FOR_GPU
-            | E::CUDA_ERROR_INVALID_PTX
-            | E::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
-            | E::CUDA_ERROR_INVALID_IMAGE => Self::Compile(text(error)),
-            _ => Self::Other(text(error)),
-        }
+        let free = || result::mem_get_info().map_or(0, |(free, _)| free as u64);
+        fault(error.0, free, || text(error))
+    }
+}
+
+/// What an error of the driver means; `words` are what it says of it.
+fn fault(error: sys::CUresult, free: impl FnOnce() -> u64, words: impl FnOnce() -> String) -> GpuError {
+    use sys::CUresult as E;
+    match error {
+        E::CUDA_ERROR_OUT_OF_MEMORY => GpuError::OutOfMemory { free: free() },
+        // After these nothing works in the context any more.
+        E::CUDA_ERROR_ILLEGAL_ADDRESS
+        | E::CUDA_ERROR_LAUNCH_FAILED
+        | E::CUDA_ERROR_LAUNCH_TIMEOUT
+        | E::CUDA_ERROR_HARDWARE_STACK_ERROR
+        | E::CUDA_ERROR_ILLEGAL_INSTRUCTION
+        | E::CUDA_ERROR_MISALIGNED_ADDRESS
+        | E::CUDA_ERROR_INVALID_ADDRESS_SPACE
+        | E::CUDA_ERROR_INVALID_PC
+        | E::CUDA_ERROR_ASSERT
+        | E::CUDA_ERROR_ECC_UNCORRECTABLE
+        | E::CUDA_ERROR_NVLINK_UNCORRECTABLE
+        | E::CUDA_ERROR_CONTEXT_IS_DESTROYED
+        | E::CUDA_ERROR_SYSTEM_NOT_READY
+        | E::CUDA_ERROR_DEVICE_UNAVAILABLE
+        | E::CUDA_ERROR_UNKNOWN => GpuError::Lost(words()),
+        E::CUDA_ERROR_NO_BINARY_FOR_GPU
+        | E::CUDA_ERROR_INVALID_PTX
+        | E::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
+        | E::CUDA_ERROR_INVALID_IMAGE => GpuError::Compile(words()),
+        _ => GpuError::Other(words()),
     }
 }
 
@@ -102,6 +109,7 @@ impl CudaGpu {
             modules: RefCell::default(),
             functions: RefCell::default(),
             graphs: RefCell::default(),
+            products: OnceCell::new(),
         })
     }
 
@@ -129,46 +137,62 @@ impl CudaGpu {
         Ok(module)
     }
 
-    fn launch_all(&self, recording: &Recording) -> Result<(), GpuError> {
-        let functions = self.functions.borrow();
-        for launch in &recording.launches {
-            let Some(function) = functions.get(launch.function.0) else {
-                return Err(GpuError::Other("a kernel of another device".into()));
-            };
-            if launch.shared_bytes > DEFAULT_SHARED_BYTES.max(function.shared_bytes.get()) {
-                let which = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-                // SAFETY: the function is of a loaded module.
-                unsafe {
-                    result::function::set_function_attribute(
-                        function.handle,
-                        which,
-                        launch.shared_bytes as i32,
-                    )
-                }?;
-                function.shared_bytes.set(launch.shared_bytes);
-            }
-            let params = recording.params[launch.params.clone()].as_ptr();
-            let mut arguments = [params.cast_mut().cast::<c_void>()];
-            let [x, y, z] = launch.grid;
-            // SAFETY: the kernel has one parameter, a struct that the bytes hold; the driver copies it now.
-            let launched = unsafe {
-                result::launch_kernel(
-                    function.handle,
-                    (x, y, z),
-                    (launch.threads, 1, 1),
-                    launch.shared_bytes,
-                    self.stream,
-                    &mut arguments,
-                )
-            };
-            launched.map_err(|e| match GpuError::from(e) {
-                GpuError::Other(reason) => {
-                    GpuError::Other(format!("{} of {}: {reason}", function.entry, function.unit.name()))
+    fn products(&self) -> Result<&Products, &String> {
+        let open = || {
+            let version = find_cublaslt()?;
+            too_new(&self.driver, "cuBLASLt", &version).map_or(Ok(()), Err)?;
+            self.enter().map_err(|e| e.to_string())?;
+            Products::new()
+        };
+        self.products.get_or_init(open).as_ref()
+    }
+
+    fn do_all(&self, recording: &Recording) -> Result<(), GpuError> {
+        for work in &recording.work {
+            match work {
+                Work::Launch(launch) => self.launch_one(launch, recording)?,
+                Work::Product(product) => {
+                    let products = self.products().map_err(|e| GpuError::Other(e.clone()))?;
+                    products.launch(product, self.stream)?;
                 }
-                other => other,
-            })?;
+            }
         }
         Ok(())
+    }
+
+    fn launch_one(&self, launch: &Launch, recording: &Recording) -> Result<(), GpuError> {
+        let functions = self.functions.borrow();
+        let Some(function) = functions.get(launch.function.0) else {
+            return Err(GpuError::Other("a kernel of another device".into()));
+        };
+        if launch.shared_bytes > DEFAULT_SHARED_BYTES.max(function.shared_bytes.get()) {
+            let which = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            // SAFETY: the function is of a loaded module.
+            unsafe {
+                result::function::set_function_attribute(function.handle, which, launch.shared_bytes as i32)
+            }?;
+            function.shared_bytes.set(launch.shared_bytes);
+        }
+        let params = recording.params[launch.params.clone()].as_ptr();
+        let mut arguments = [params.cast_mut().cast::<c_void>()];
+        let [x, y, z] = launch.grid;
+        // SAFETY: the kernel has one parameter, a struct that the bytes hold; the driver copies it now.
+        let launched = unsafe {
+            result::launch_kernel(
+                function.handle,
+                (x, y, z),
+                (launch.threads, 1, 1),
+                launch.shared_bytes,
+                self.stream,
+                &mut arguments,
+            )
+        };
+        launched.map_err(|e| match GpuError::from(e) {
+            GpuError::Other(reason) => {
+                GpuError::Other(format!("{} of {}: {reason}", function.entry, function.unit.name()))
+            }
+            other => other,
+        })
     }
 }
 
@@ -231,9 +255,18 @@ impl Gpu for CudaGpu {
         Ok(FunctionId(functions.len() - 1))
     }
 
+    fn product_library(&self) -> Result<String, String> {
+        self.products().map_err(Clone::clone)?;
+        Ok(format!("cuBLASLt {}", find_cublaslt()?))
+    }
+
+    fn has_product(&self, shape: &ProductShape) -> bool {
+        self.enter().is_ok() && self.products().is_ok_and(|products| products.has(shape))
+    }
+
     fn launch(&self, recording: &Recording) -> Result<(), GpuError> {
         self.enter()?;
-        self.launch_all(recording)
+        self.do_all(recording)
     }
 
     fn record(&self, recording: &Recording) -> Option<GraphId> {
@@ -242,7 +275,7 @@ impl Gpu for CudaGpu {
         // SAFETY: the stream is ours; a capture that began is ended. Parameters are copied into the graph.
         let captured = unsafe {
             result::stream::begin_capture(self.stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).ok()?;
-            let launched = self.launch_all(recording);
+            let launched = self.do_all(recording);
             let graph = result::stream::end_capture(self.stream);
             launched.and(graph.map_err(GpuError::from))
         };
@@ -298,6 +331,7 @@ impl Drop for CudaGpu {
         if self.enter().is_err() {
             return;
         }
+        drop(self.products.take());
         // Failures are of a device that is lost: there is nothing more to free.
         // SAFETY: nothing uses any of these afterwards; buffers hold the device and are gone.
         unsafe {
@@ -311,5 +345,45 @@ impl Drop for CudaGpu {
             let _ = result::stream::destroy(self.stream);
             let _ = result::primary_ctx::release(self.device);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use monolens_graph::BackendError;
+    use sys::CUresult as E;
+
+    fn explained(error: E) -> BackendError {
+        fault(error, || 1234, || "what the driver says".into()).explain("A card")
+    }
+
+    #[test]
+    fn a_full_device_says_what_is_free() {
+        let error = explained(E::CUDA_ERROR_OUT_OF_MEMORY);
+        assert!(matches!(error, BackendError::OutOfMemory { .. }), "{error:?}");
+        assert!(error.to_string().contains("A card (1234 bytes are free)"), "{error}");
+    }
+
+    #[test]
+    fn what_makes_the_context_useless_is_a_lost_device() {
+        for lost in [
+            E::CUDA_ERROR_ILLEGAL_ADDRESS,
+            E::CUDA_ERROR_LAUNCH_FAILED,
+            E::CUDA_ERROR_ECC_UNCORRECTABLE,
+            E::CUDA_ERROR_UNKNOWN,
+        ] {
+            let error = explained(lost);
+            assert!(matches!(error, BackendError::DeviceLost { .. }), "{error:?}");
+            assert_eq!(error.to_string(), "the device was lost: A card: what the driver says");
+        }
+    }
+
+    #[test]
+    fn code_that_does_not_load_and_what_else_goes_wrong_are_told_in_the_drivers_words() {
+        let error = explained(E::CUDA_ERROR_NO_BINARY_FOR_GPU).to_string();
+        assert_eq!(error, "kernels for A card: what the driver says");
+        let error = explained(E::CUDA_ERROR_INVALID_VALUE).to_string();
+        assert_eq!(error, "A card: what the driver says");
     }
 }

@@ -2,9 +2,12 @@
 
 mod cache;
 mod compiler;
+mod cublaslt;
 mod cuda;
+mod library;
 
 pub use compiler::{Compiler, find_compiler};
+pub use cublaslt::find_cublaslt;
 pub use cuda::CudaGpu;
 
 use crate::gpu::Gpu;
@@ -37,6 +40,8 @@ pub struct Report {
     pub driver: Option<String>,
     /// The version of the compiler.
     pub compiler: Option<String>,
+    /// The version of the library of matrix products, which may be missing: then there are this crate's own kernels.
+    pub products: Option<String>,
     /// All devices.
     pub devices: Vec<DeviceReport>,
     /// What is missing, and how to get it.
@@ -62,17 +67,39 @@ pub fn report() -> Report {
     match find_compiler() {
         Ok(compiler) => {
             let driver = report.driver.as_deref().unwrap_or_default();
-            report.missing.extend(too_new(driver, compiler.version()).map(|p| (p, ADVICE_COMPILER.into())));
+            let problem = too_new(driver, "the compiler", compiler.version());
+            report.missing.extend(problem.map(|p| (p, ADVICE_COMPILER.into())));
             report.compiler = Some(compiler.version().to_owned());
         }
         Err(reason) => report.missing.push((reason, ADVICE_COMPILER.into())),
     }
+    let driver = report.driver.as_deref().unwrap_or_default();
+    match find_cublaslt() {
+        Ok(version) => match too_new(driver, "cuBLASLt", &version) {
+            Some(problem) => {
+                report.missing.push((format!("{problem}; {WITHOUT_CUBLASLT}"), ADVICE_CUBLASLT.into()))
+            }
+            None => report.products = Some(version),
+        },
+        Err(reason) => {
+            report.missing.push((format!("{reason}; {WITHOUT_CUBLASLT}"), ADVICE_CUBLASLT.into()));
+        }
+    }
     report
+}
+
+/// Whether there is a driver that is new enough. Looks for nothing else.
+pub fn has_driver() -> bool {
+    start().is_ok()
 }
 
 const ADVICE_DRIVER: &str = "install NVIDIA's driver, 525 or newer (nvidia-smi shows it), then restart";
 const ADVICE_COMPILER: &str = "install the CUDA toolkit, or: pip install nvidia-cuda-nvrtc-cu12 (nvidia-cuda-nvrtc for \
      drivers of CUDA 13); MONOLENS_NVRTC can name the folder with libnvrtc.so";
+
+const WITHOUT_CUBLASLT: &str = "Monolens' own kernels do its work";
+const ADVICE_CUBLASLT: &str = "if prompts are to be faster: the CUDA toolkit, or pip install nvidia-cublas-cu12 \
+     (nvidia-cublas for drivers of CUDA 13); MONOLENS_CUBLASLT can name the folder with libcublasLt.so";
 
 /// Opens a device by its number or part of its name, else the first that can be used.
 ///
@@ -83,33 +110,40 @@ pub fn open(wanted: Option<&str>) -> Result<Rc<dyn Gpu>, BackendError> {
     let driver =
         start().map_err(|(problem, remedy)| unavailable("CUDA".into(), format!("{problem}; {remedy}")))?;
     let all = devices().map_err(|e| unavailable("CUDA".into(), text(e)))?;
-    let fits = |d: &&DeviceReport| match wanted {
-        None => d.unusable.is_none(),
-        Some(wanted) => {
-            wanted.parse() == Ok(d.index) || d.name.to_lowercase().contains(&wanted.to_lowercase())
-        }
-    };
-    let Some(device) = all.iter().find(fits) else {
-        let known: Vec<String> = all.iter().map(describe).collect();
-        let known = if known.is_empty() { "the driver lists none".into() } else { known.join("; ") };
-        let what = wanted.map_or("a CUDA device".into(), |w| format!("a CUDA device {w}"));
-        return Err(unavailable(what, known));
-    };
-    if let Some(reason) = &device.unusable {
-        return Err(BackendError::Limit {
-            what: format!("compute capability of {}", device.name),
-            needed: reason.clone(),
-            limit: format!("{}.{}", device.capability.0, device.capability.1),
-        });
-    }
+    let device = choose(&all, wanted)?;
     let no_compiler =
         |reason: String| unavailable("the CUDA compiler".into(), format!("{reason}; {ADVICE_COMPILER}"));
     let compiler = find_compiler().map_err(no_compiler)?;
-    if let Some(problem) = too_new(&driver, compiler.version()) {
+    if let Some(problem) = too_new(&driver, "the compiler", compiler.version()) {
         return Err(no_compiler(problem));
     }
     let gpu = CudaGpu::open(device, &driver, compiler);
     Ok(Rc::new(gpu.map_err(|e| e.explain(&device.name))?))
+}
+
+/// The device that was asked for by its number or part of its name, else the first that can be used.
+fn choose<'a>(all: &'a [DeviceReport], wanted: Option<&str>) -> Result<&'a DeviceReport, BackendError> {
+    let numbered = |wanted: &str| all.iter().find(|d| wanted.parse() == Ok(d.index));
+    let named = |wanted: &str| all.iter().find(|d| d.name.to_lowercase().contains(&wanted.to_lowercase()));
+    let found = match wanted {
+        None => all.iter().find(|d| d.unusable.is_none()),
+        // First by number: that of one may be part of another's name.
+        Some(wanted) => numbered(wanted).or_else(|| named(wanted)),
+    };
+    let Some(device) = found else {
+        let known: Vec<String> = all.iter().map(describe).collect();
+        let reason = if known.is_empty() { "the driver lists none".into() } else { known.join("; ") };
+        let what = wanted.map_or("a CUDA device".into(), |w| format!("a CUDA device {w}"));
+        return Err(BackendError::Unavailable { what, reason });
+    };
+    match &device.unusable {
+        None => Ok(device),
+        Some(reason) => Err(BackendError::Limit {
+            what: format!("compute capability of {}", device.name),
+            needed: reason.clone(),
+            limit: format!("{}.{}", device.capability.0, device.capability.1),
+        }),
+    }
 }
 
 fn describe(device: &DeviceReport) -> String {
@@ -132,20 +166,22 @@ fn start() -> Result<String, (String, String)> {
     let mut version = 0;
     // SAFETY: the pointer is valid for the call.
     unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(|e| missing(text(e)))?;
+    new_enough(version).map_err(missing)
+}
+
+/// The version of a driver, or what is wrong with one that is too old.
+fn new_enough(version: i32) -> Result<String, String> {
     if version < 12_000 {
-        return Err(missing(format!(
-            "the driver supports CUDA {} only, 12.0 is needed",
-            version_text(version)
-        )));
+        return Err(format!("the driver supports CUDA {} only, 12.0 is needed", version_text(version)));
     }
     Ok(version_text(version))
 }
 
-/// What is wrong with a compiler of a later generation than the driver: its code would not load.
-fn too_new(driver: &str, compiler: &str) -> Option<String> {
+/// What is wrong with a library of a later generation than the driver: its code would not load.
+fn too_new(driver: &str, what: &str, version: &str) -> Option<String> {
     let generation = |version: &str| version.split('.').next().and_then(|n| n.parse::<u32>().ok());
-    let newer = generation(compiler) > generation(driver);
-    newer.then(|| format!("the driver supports CUDA {driver}, the compiler makes code of CUDA {compiler}"))
+    let newer = generation(version) > generation(driver);
+    newer.then(|| format!("the driver supports CUDA {driver}, {what} is of CUDA {version}"))
 }
 
 fn version_text(version: i32) -> String {
@@ -167,15 +203,20 @@ fn device(index: i32) -> Result<DeviceReport, DriverError> {
     let major = attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)? as u32;
     let minor = attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)? as u32;
     let capability = (major, minor);
-    let old = capability < LEAST_CAPABILITY;
     Ok(DeviceReport {
         index: index as usize,
         name: result::device::get_name(device)?,
         capability,
         // SAFETY: as above.
         memory: unsafe { result::device::total_mem(device) }? as u64,
-        unusable: old.then(|| format!("compute capability {}.{}", LEAST_CAPABILITY.0, LEAST_CAPABILITY.1)),
+        unusable: lacks(capability),
     })
+}
+
+/// What a device of this compute capability lacks, if anything.
+fn lacks(capability: (u32, u32)) -> Option<String> {
+    let old = capability < LEAST_CAPABILITY;
+    old.then(|| format!("compute capability {}.{}", LEAST_CAPABILITY.0, LEAST_CAPABILITY.1))
 }
 
 /// What the driver says of an error.
@@ -193,10 +234,49 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_compiler_of_a_later_generation_is_refused() {
-        assert!(too_new("12.4", "13.0").is_some());
-        assert_eq!(too_new("13.0", "12.9"), None);
-        assert_eq!(too_new("12.2", "12.9"), None, "within a generation newer code loads");
+    fn a_library_of_a_later_generation_is_refused() {
+        let problem = too_new("12.4", "the compiler", "13.0").unwrap();
+        assert_eq!(problem, "the driver supports CUDA 12.4, the compiler is of CUDA 13.0");
+        assert_eq!(too_new("13.0", "the compiler", "12.9"), None);
+        assert_eq!(too_new("12.2", "cuBLASLt", "12.9"), None, "within a generation newer code loads");
+    }
+
+    #[test]
+    fn an_old_driver_is_told_with_its_version_and_what_is_needed() {
+        assert_eq!(new_enough(12_040), Ok("12.4".into()));
+        let problem = new_enough(11_080).unwrap_err();
+        assert_eq!(problem, "the driver supports CUDA 11.8 only, 12.0 is needed");
+        assert!(ADVICE_DRIVER.contains("525"), "the first driver of CUDA 12.0");
+    }
+
+    fn cards() -> [DeviceReport; 2] {
+        [("Tesla V100", (7, 0)), ("A100", (8, 0))].map(|(name, capability)| DeviceReport {
+            index: usize::from(capability == (8, 0)),
+            name: name.into(),
+            capability,
+            memory: 16 << 30,
+            unusable: lacks(capability),
+        })
+    }
+
+    #[test]
+    fn a_card_of_an_unsupported_capability_is_passed_over_or_told() {
+        let cards = cards();
+        assert_eq!(choose(&cards, None).unwrap().name, "A100");
+        assert_eq!(choose(&cards, Some("1")).unwrap().name, "A100");
+        let error = choose(&cards, Some("v100")).unwrap_err();
+        assert!(matches!(error, BackendError::Limit { .. }), "{error:?}");
+        let told = "compute capability of Tesla V100: the device has 7.0, compute capability 8.0 are needed";
+        assert_eq!(error.to_string(), told);
+        let none = choose(&cards[..1], None).unwrap_err().to_string();
+        assert!(none.contains("Tesla V100, compute capability 7.0 (needs compute capability 8.0)"), "{none}");
+    }
+
+    #[test]
+    fn a_card_that_is_not_there_is_told_with_those_that_are() {
+        let error = choose(&cards(), Some("H100")).unwrap_err().to_string();
+        assert!(error.contains("a CUDA device H100 is not available: [0] Tesla V100"), "{error}");
+        assert!(choose(&[], None).unwrap_err().to_string().contains("the driver lists none"));
     }
 
     /// On a machine without a driver: an error that says what to install. With one: a device or its reason.

@@ -54,7 +54,8 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &Attention) -> Result<L
     let heads = op.heads;
     let kv = cx.kv_dtype(node, k, v)?;
     let define = kv_define(kv);
-    let with_tensors = cx.arithmetic == Arithmetic::Fast && kv != DType::F32 && heads.size <= TENSOR_COLUMNS;
+    let with_tensors =
+        cx.how.arithmetic == Arithmetic::Fast && kv != DType::F32 && heads.size <= TENSOR_COLUMNS;
     let many = if with_tensors { entry("tensor", &[64, 128], heads.size) } else { "exact".into() };
     let many = cx.typed_kernel("attention", define, &many)?;
     let single = entry("split", &[64, 128, 256], heads.size);

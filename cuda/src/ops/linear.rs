@@ -1,4 +1,5 @@
 use super::Lower;
+use super::product::{Factor, Plain};
 use super::project::Projection;
 use crate::program::{Launches, Place, word};
 use monolens_graph::ops::{Linear, Residual};
@@ -38,6 +39,15 @@ pub(super) fn project(
     let residual = if op.residual == Residual::None { Place::None } else { cx.place(node.inputs[1]) };
     let routing = if op.is_routed() { cx.place(node.inputs[node.inputs.len() - 1]) } else { Place::None };
     let (width, gelu) = (weight.rows, usize::from(op.gelu));
+    // What else is fused would be a pass of its own over the result.
+    let is_bare = !op.is_routed() && !op.gelu && matches!(scale, Place::None) && op.identities() == 0;
+    let plain = (is_bare && cx.is_plain(weight, &shape, op.bias.is_some())).then(|| {
+        let [weight, bias] = [own[0].clone(), own[2].clone()];
+        Plain {
+            factors: vec![Factor { weight, bias, added: residual.clone(), result: result.clone() }],
+            then: None,
+        }
+    });
     Projection {
         file: "linear",
         weight,
@@ -47,6 +57,7 @@ pub(super) fn project(
         norm: op.norm,
         routing,
         identity: op.identities(),
+        plain,
         own: Box::new(move |run, out| {
             out.push(run.at(&result));
             out.extend(own.iter().chain([&scale, &residual]).map(|place| run.at(place)));

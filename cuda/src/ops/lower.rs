@@ -10,10 +10,18 @@ use monolens_graph::check::StateTable;
 use monolens_graph::plan::Plan;
 use monolens_graph::{BackendError, Bits, DType, Grouped, Lowering, Node, ValueId, WeightFormat, WeightId};
 
+/// How a backend multiplies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    pub arithmetic: Arithmetic,
+    /// Whether the vendor's library is there and may be asked.
+    pub library: bool,
+}
+
 /// Lowers the nodes of one plan.
 pub(crate) struct Lower<'a> {
     plan: &'a Plan,
-    pub arithmetic: Arithmetic,
+    pub how: How,
     gpu: &'a dyn Gpu,
     weights: &'a Weights,
     states: &'a States,
@@ -23,14 +31,13 @@ pub(crate) struct Lower<'a> {
 }
 
 impl<'a> Lower<'a> {
-    pub fn new(
-        gpu: &'a dyn Gpu,
-        plan: &'a Plan,
-        weights: &'a Weights,
-        states: &'a States,
-        arithmetic: Arithmetic,
-    ) -> Self {
-        Self { plan, arithmetic, gpu, weights, states, scratch: Vec::new(), taken: 0 }
+    pub fn new(gpu: &'a dyn Gpu, plan: &'a Plan, weights: &'a Weights, states: &'a States, how: How) -> Self {
+        Self { plan, how, gpu, weights, states, scratch: Vec::new(), taken: 0 }
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &'a dyn Gpu {
+        self.gpu
     }
 
     /// The launches of a node.

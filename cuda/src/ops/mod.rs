@@ -13,6 +13,7 @@ mod lower;
 mod patch_embed;
 mod pixel_shuffle;
 mod position_embed;
+mod product;
 mod project;
 mod qk_norm;
 mod qkv_rope;
@@ -24,7 +25,7 @@ mod store_rows;
 mod swiglu;
 mod tile_attention;
 
-pub(crate) use lower::Lower;
+pub(crate) use lower::{How, Lower};
 
 use crate::program::Launches;
 use monolens_graph::{BackendError, Node};

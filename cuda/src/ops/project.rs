@@ -3,6 +3,7 @@
 
 use super::Lower;
 use super::lower::groups;
+use super::product::{self, Plain, Products};
 use crate::Arithmetic;
 use crate::gpu::{Argument, FunctionId};
 use crate::program::{Launches, Place, Run, THREADS, blocks, word};
@@ -20,7 +21,7 @@ const FEW_WARPS: usize = 4;
 /// Above this many rows a block takes two routing blocks instead of one.
 const WIDE: usize = 256;
 /// Columns of x in a step, steps loaded ahead, pairs of a tile, rows of a routing block.
-const DEPTH: usize = 32;
+pub(super) const DEPTH: usize = 32;
 const STAGES: usize = 4;
 const TILE_PAIRS: usize = 64;
 const BLOCK: usize = monolens_graph::batch::ROUTE_BLOCK;
@@ -82,6 +83,8 @@ pub(super) struct Projection<'a> {
     pub routing: Place,
     /// Bit 0: the text expert is an identity; bit 1: the visual expert is.
     pub identity: u32,
+    /// How the vendor's library does it, if it may.
+    pub plain: Option<Plain>,
     /// What the operator's own parameters are.
     pub own: Own,
 }
@@ -107,12 +110,13 @@ impl Projection<'_> {
         };
         let norm = cx.optional_place(self.norm.map(|n| n.weight))?;
         let eps = Argument::Float(self.norm.map_or(0.0, |n| n.eps));
-        let products = products(format, cx.arithmetic);
+        let products = products(format, cx.how.arithmetic);
         let terms = products.iter().map(|&(x, _)| x as usize + 1).max().unwrap_or(1);
         let [group, scales, scale_type] = groups(self.weight);
         let (inner, stride, pairs) = (self.weight.inner, self.weight.stride, self.pairs);
-        let depth = inner.next_multiple_of(DEPTH);
+        let depth = product::depth(self.weight);
         let packed = cx.scratch(self.shape.rows(&cx.plan().limits) * depth * terms * 2);
+        let plain = self.plain.map(|plain| Products::new(cx, plain, self.weight, terms));
         let mut codes = [0_u32; 2];
         for (i, &(x, w)) in products.iter().enumerate() {
             codes[i / 4] |= (x | w << 4) << (i % 4 * 8);
@@ -165,6 +169,10 @@ impl Projection<'_> {
                 eps,
             ];
             out.launch(kernels.pack, blocks(rows), THREADS, &pack);
+            if let Some(plain) = plain.as_ref().filter(|plain| plain.fits(rows)) {
+                plain.launch(run, out, rows, &packed);
+                return;
+            }
             let (kernel, of_block) = if rows >= WIDE { (kernels.many_128, 2) } else { (kernels.many_64, 1) };
             let grid = [
                 route_blocks.div_ceil(of_block) as u32,

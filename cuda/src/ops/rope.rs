@@ -35,11 +35,21 @@ impl Rotation {
 }
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &Rope) -> Result<Launches, BackendError> {
+    launches(cx, node, &op.heads, op.layout, cx.place(node.inputs[0]))
+}
+
+/// The same from queries, keys and values at any place.
+pub(super) fn launches(
+    cx: &Lower<'_>,
+    node: &Node,
+    heads: &Heads,
+    layout: QkvLayout,
+    qkv: Place,
+) -> Result<Launches, BackendError> {
     let eight = cx.kv_dtype(node, node.inputs[3], node.inputs[4])? == DType::I8;
     let kernel = cx.kernel("rope", if eight { "rope_eight" } else { "rope" })?;
-    let rotation = Rotation::new(cx, node, &op.heads, op.layout)?;
-    let qkv = cx.place(node.inputs[0]);
-    let (width, size) = (op.heads.qkv_width(), op.heads.size);
+    let rotation = Rotation::new(cx, node, heads, layout)?;
+    let (width, size) = (heads.qkv_width(), heads.size);
     Ok(Box::new(move |run, out| {
         let elements = run.axes.get(Axis::Rows) * width;
         let count = elements / if eight { size } else { 2 };

@@ -10,7 +10,7 @@ const WARPS: usize = 4;
 
 pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &TileAttention) -> Result<Launches, BackendError> {
     let size = cx.width(node.inputs[0]) / 3 / op.heads;
-    let with_tensors = cx.arithmetic == Arithmetic::Fast && size <= TENSOR_COLUMNS;
+    let with_tensors = cx.how.arithmetic == Arithmetic::Fast && size <= TENSOR_COLUMNS;
     let name = if with_tensors { entry("tensor", &[64, 128], size) } else { "exact".into() };
     let kernel = cx.kernel("tile_attention", &name)?;
     let (result, qkv) = (cx.result(node)?, cx.place(node.inputs[0]));

@@ -6,9 +6,8 @@ mod memory;
 pub(crate) use launch::{Launches, Memory, Place, Run, THREADS, blocks, threads, word};
 pub(crate) use memory::{Inputs, Pool};
 
-use crate::Arithmetic;
 use crate::gpu::{self, Gpu, GraphId, Recording};
-use crate::ops::Lower;
+use crate::ops::{How, Lower};
 use crate::states::States;
 use crate::weights::Weights;
 use monolens_graph::backend::{HostTensor, Job, Outputs};
@@ -19,7 +18,7 @@ use std::rc::Rc;
 /// Recorded runs that a program keeps.
 const GRAPHS: usize = 8;
 /// Rows at most of a run that is worth recording: with more, launching is not what takes time.
-const RECORDED_ROWS: usize = 64;
+pub(crate) const RECORDED_ROWS: usize = 64;
 
 /// A node's operator and its launches.
 struct Step {
@@ -65,14 +64,14 @@ impl Program {
         weights: &Weights,
         states: &States,
         pool: &mut Pool,
-        arithmetic: Arithmetic,
+        how: How,
     ) -> Result<Self, BackendError> {
         for id in plan.graph.used_weights() {
             weights.find(plan.graph.weight(id))?;
         }
         let known = check::states(&plan, states)?;
         let inputs = Inputs::new(gpu, &plan)?;
-        let mut lower = Lower::new(&**gpu, &plan, weights, states, arithmetic);
+        let mut lower = Lower::new(&**gpu, &plan, weights, states, how);
         let mut steps = Vec::with_capacity(plan.graph.nodes.len());
         for node in &plan.graph.nodes {
             let launches = lower.node(node)?;
@@ -101,7 +100,7 @@ impl Program {
         for step in &self.steps {
             recording.clear();
             (step.launches)(&run, &mut recording);
-            names.extend(recording.launches.iter().map(|_| step.name));
+            names.extend(recording.work.iter().map(|_| step.name));
         }
         names
     }

@@ -5,9 +5,10 @@ use crate::case::{Case, Draw};
 use crate::compare::limit;
 use monolens_graph::{Axis, Expert, Routed, ValueId, WeightId, ops};
 
-pub(super) const CASES: [(&str, DrawCase); 8] = [
+pub(super) const CASES: [(&str, DrawCase); 9] = [
     ("linear", linear),
     ("linear, normed", normed_linear),
+    ("linear, residual", residual_linear),
     ("linear, gelu", gelu_linear),
     ("linear, scaled residual", scaled_linear),
     ("linear, routed", routed_linear),
@@ -65,6 +66,16 @@ fn normed_linear(number: usize) -> Case {
     let w = d.weight("w", &[out, inner]);
     let n = push(&mut d, "norm", ops::RmsNorm { weight, eps: 1e-5 }, &[x]);
     let y = push(&mut d, "linear", ops::Linear::shared(w, None), &[n]);
+    finish(d, y)
+}
+
+fn residual_linear(number: usize) -> Case {
+    let Start { mut d, x, inner, out, .. } = start("residual linear", number);
+    let w = d.weight("w", &[out, inner]);
+    let bias = (number % 3 == 1).then(|| d.weight("b", &[out]));
+    let r = d.input("r", &[Axis::Rows.into(), out.into()]);
+    let y = push(&mut d, "linear", ops::Linear::shared(w, bias), &[x]);
+    let y = push(&mut d, "residual", ops::Add, &[r, y]);
     finish(d, y)
 }
 

@@ -49,14 +49,16 @@ impl Driver {
         Prompt { ids: self.ids(count, seed), images: Vec::new() }
     }
 
-    /// The bundled image in at most so many tiles, and so many more tokens of text.
+    /// The bundled image in at most so many tiles, and so many more tokens of text. Each number gives an image that is
+    /// another one to the prefix cache.
     ///
     /// # Errors
     /// An image that the model cannot take.
-    pub fn image(&self, tiles: usize, text: usize) -> Result<ImagePrompt> {
+    pub fn image(&self, tiles: usize, text: usize, number: u8) -> Result<ImagePrompt> {
         let example = bundled::example()?;
         // A thumbnail comes to what is cut into more than one.
-        let photo = Photo::decode(example.name, example.bytes)?.side_by_side(tiles.max(2) - 1)?;
+        let photo = Photo::decode(example.name, example.bytes)?.brighter(number)?;
+        let photo = photo.side_by_side(tiles.max(2) - 1)?;
         let options = TileOptions { max_tiles: Some(tiles), budget: None };
         let (images, _) = photos::tile(self.engine.model(), &[photo], &options)?;
         let tiles: usize = images.iter().map(|i: &Image| i.tiles().count()).sum();
@@ -99,11 +101,23 @@ impl Driver {
     /// # Errors
     /// A prompt that does not fit; errors of the device.
     pub fn read(&mut self, prompt: Prompt) -> Result<f64> {
-        let start = Instant::now();
-        self.submit(prompt, 1)?;
-        while self.engine.is_busy() {
-            self.step()?;
+        self.read_together(vec![prompt])
+    }
+
+    /// Reads prompts that are asked for at once; seconds to the first token, the mean of them.
+    ///
+    /// # Errors
+    /// A prompt that does not fit; errors of the device.
+    pub fn read_together(&mut self, prompts: Vec<Prompt>) -> Result<f64> {
+        let (start, count) = (Instant::now(), prompts.len());
+        for prompt in prompts {
+            self.submit(prompt, 1)?;
         }
-        Ok(start.elapsed().as_secs_f64())
+        let mut sum = 0.0;
+        while self.engine.is_busy() {
+            let made = self.step()?.tokens;
+            sum += made as f64 * start.elapsed().as_secs_f64();
+        }
+        Ok(sum / count.max(1) as f64)
     }
 }

@@ -25,6 +25,8 @@ pub struct Cuda {
     pub driver: Option<String>,
     /// The version of the compiler, NVRTC.
     pub compiler: Option<String>,
+    /// The version of the library of matrix products, cuBLASLt; without it Monolens' own kernels do its work.
+    pub products: Option<String>,
     /// All devices.
     pub devices: Vec<CudaDevice>,
     /// What is missing, and how to get it.
@@ -49,8 +51,10 @@ impl Cuda {
     /// For people: headings and texts.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
         let or_none = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".into());
+        let [driver, compiler] = [&self.driver, &self.compiler].map(or_none);
+        let products = self.products.as_deref().unwrap_or("none: own kernels");
         let versions =
-            format!("driver {}, compiler (NVRTC) {}", or_none(&self.driver), or_none(&self.compiler));
+            format!("driver {driver}, compiler (NVRTC) {compiler}, products (cuBLASLt) {products}");
         let mut lines = vec![("CUDA", versions)];
         for d in &self.devices {
             let lacks =
@@ -80,6 +84,7 @@ pub fn cuda() -> Cuda {
     Cuda {
         driver: report.driver,
         compiler: report.compiler,
+        products: report.products,
         devices: devices.collect(),
         missing: report.missing,
     }
@@ -104,5 +109,14 @@ mod tests {
         drivers.cards.push(GraphicsCard { vendor: "NVIDIA".into(), kernel_driver: None });
         assert_eq!(cuda.missing(&drivers)[0].remedy, "install it");
         assert_eq!(cuda.usable(), 0);
+    }
+
+    #[test]
+    fn a_machine_without_cublaslt_is_told_what_does_its_work() {
+        let cuda = Cuda { driver: Some("12.4".into()), compiler: Some("12.4".into()), ..Cuda::default() };
+        let told = "driver 12.4, compiler (NVRTC) 12.4, products (cuBLASLt) none: own kernels";
+        assert_eq!(cuda.lines(), [("CUDA", told.to_owned())]);
+        let with = Cuda { products: Some("12.4".into()), ..cuda };
+        assert!(with.lines()[0].1.ends_with("products (cuBLASLt) 12.4"));
     }
 }

@@ -86,7 +86,7 @@ pub fn run(args: &OpsArgs, quiet: bool) -> Result<Outcome> {
     let read = bench.prompts(&prompt)?;
     bench.phase(&format!("reading {pp}"), &read);
     if args.tiles > 0 {
-        let ImagePrompt { prompt, tiles, visual } = bench.driver.image(args.tiles, 0)?;
+        let ImagePrompt { prompt, tiles, visual } = bench.driver.image(args.tiles, 0, 0)?;
         let read = bench.prompts(&prompt)?;
         bench.phase(&format!("image of {tiles} tiles ({visual} visual of {})", prompt.ids.len()), &read);
     }

@@ -36,7 +36,7 @@ pub struct SpeedArgs {
     /// Tokens that are there before them
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "0")]
     pub depth: Vec<usize>,
-    /// Answers made at once
+    /// Answers made at once, and images asked about at once
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "1")]
     pub batch: Vec<usize>,
     /// Tiles of the image, its thumbnail among them, and tokens of the text for the time to the first token, e.g. 7:64
@@ -147,7 +147,9 @@ pub fn run(args: &SpeedArgs, quiet: bool) -> Result<Outcome> {
         }
     }
     for &(tiles, text) in &args.ttft {
-        bench.first_token(tiles, text)?;
+        for &batch in &args.batch {
+            bench.first_token(tiles, text, batch)?;
+        }
     }
     io::stdout().lock().write_all(bench.table.show(args.format).as_bytes())?;
     Ok(Outcome::Fine)
@@ -183,7 +185,7 @@ impl Bench {
             driver.read(Prompt { ids, images: Vec::new() })
         })?;
         let flops = self.work.prompt_flops(rows, depth);
-        self.row(&format!("pp {rows}{}", at(depth)), rows as f64, &timing, None, Some(flops));
+        self.row(&format!("pp {rows}{}", at(depth)), Some(rows as f64), &timing, None, Some(flops));
         Ok(())
     }
 
@@ -208,7 +210,7 @@ impl Bench {
         let batched = if batch > 1 { format!(" x {batch}") } else { String::new() };
         self.row(
             &format!("tg {tokens}{batched}{}", at(depth)),
-            batch as f64,
+            Some(batch as f64),
             &timing,
             Some(bytes),
             Some(flops),
@@ -216,21 +218,33 @@ impl Bench {
         Ok(())
     }
 
-    fn first_token(&mut self, tiles: usize, text: usize) -> Result<()> {
-        let ImagePrompt { prompt, tiles, visual } = self.driver.image(tiles, text)?;
-        let rows = prompt.ids.len();
+    /// Of several at once the mean time; what is read in a second is then no rate of the device.
+    fn first_token(&mut self, tiles: usize, text: usize, batch: usize) -> Result<()> {
         let driver = &mut self.driver;
+        let images = (0..batch.max(1)).map(|n| driver.image(tiles, text, u8::try_from(n).unwrap_or(u8::MAX)));
+        let images = images.collect::<Result<Vec<ImagePrompt>>>()?;
+        let prompts: Vec<Prompt> = images.iter().map(|image| image.prompt.clone()).collect();
         let timing = Timing::measure(self.repeat, || {
             driver.engine.clear_prefix_cache();
-            driver.read(prompt.clone())
+            driver.read_together(prompts.clone())
         })?;
-        let name = format!("ttft, {tiles} tiles ({visual} visual of {rows} tokens)");
+        let (tiles, visual, rows) = (images[0].tiles, images[0].visual, prompts[0].ids.len());
+        let batched = if batch > 1 { format!(" x {batch}") } else { String::new() };
+        let name = format!("ttft{batched}, {tiles} tiles ({visual} visual of {rows} tokens)");
         let flops = self.work.prompt_flops(rows, 0) + tiles as f64 * self.work.flops_a_tile;
-        self.row(&name, rows as f64, &timing, None, Some(flops));
+        let flops = (batch <= 1).then_some(flops);
+        self.row(&name, (batch <= 1).then_some(rows as f64), &timing, None, flops);
         Ok(())
     }
 
-    fn row(&mut self, name: &str, tokens: f64, timing: &Timing, bytes: Option<f64>, flops: Option<f64>) {
+    fn row(
+        &mut self,
+        name: &str,
+        tokens: Option<f64>,
+        timing: &Timing,
+        bytes: Option<f64>,
+        flops: Option<f64>,
+    ) {
         let device = self.driver.engine.device();
         let seconds = timing.median;
         let rate = |amount: Option<f64>| amount.map_or(Value::Null, |a| number(a / seconds / 1e9));
@@ -242,7 +256,7 @@ impl Bench {
             json!(device.kind.to_string()),
             json!(device.tier),
             json!(self.weights),
-            number(tokens / seconds),
+            tokens.map_or(Value::Null, |tokens| number(tokens / seconds)),
             number(seconds),
             json!(timing.spread_text()),
             rate(bytes),
