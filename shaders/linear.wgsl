@@ -62,7 +62,7 @@ fn main(
 fn main(
     @builtin(workgroup_id) group_id: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
-    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_size) size: u32,
 ) {
-    run(group_id, thread, THREADS, subgroup, quads());
+    run(group_id, thread, THREADS, size, quads());
 }

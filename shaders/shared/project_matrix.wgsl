@@ -165,7 +165,7 @@ fn add_squares(rows: Rows, group: Group, start: u32) {
     return bitcast<f32>(u32(clamp(260 - i32(largest >> 23u), 67, 187)) << 23u);
 }
 
-fn run(group_id: vec3<u32>, thread: u32, threads: u32, subgroup: u32, quads: u32) {
+fn run(group_id: vec3<u32>, thread: u32, threads: u32, subgroup_size: u32, quads: u32) {
     let rows = rows_of(group_id);
     if rows.count == 0u {
         return;
@@ -173,7 +173,7 @@ fn run(group_id: vec3<u32>, thread: u32, threads: u32, subgroup: u32, quads: u32
     let group = Group(thread, threads, group_id.x * 32u, group_id.z == 1u);
     let is_identity = ((p.identity >> group_id.z) & 1u) == 1u;
     // A device may make more and smaller subgroups than it was asked to: those do the work of others once more.
-    let mine = subgroup % SUBGROUPS;
+    let mine = (thread / subgroup_size) % SUBGROUPS;
     let left = (mine / ACROSS) * SIDE * STRIDE;
     let right = (mine % ACROSS) * SIDE * STRIDE;
     var scale_x = 1.0;

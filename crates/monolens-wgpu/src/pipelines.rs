@@ -177,7 +177,8 @@ impl SharedPipelines {
             .collect();
         let missing: Vec<_> = missing.into_iter().collect();
         for some in missing.chunks(AT_ONCE) {
-            let modules: Vec<_> = some.iter().map(|(shader, _)| module(gpu, &shader.name)).collect::<Result<_, _>>()?;
+            let modules: Vec<_> =
+                some.iter().map(|(shader, _)| module(gpu, &shader.name)).collect::<Result<_, _>>()?;
             let create = || {
                 let mut pipelines = self.0.borrow_mut();
                 let each = some.iter().zip(&modules);
