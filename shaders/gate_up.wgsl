@@ -5,6 +5,7 @@ import package::shared::project::{p, result};
 @if(few) import package::shared::project_few::run;
 @if(many) import package::shared::project_many::run;
 @if(lanes) import package::shared::project_lanes::run;
+@if(matrix) import package::shared::project_matrix::run;
 
 // For few rows (and a lane each) a quad is two rows of the gate and the same two of the up projection.
 @if(few || lanes) fn quads() -> u32 {
@@ -24,16 +25,16 @@ import package::shared::project::{p, result};
 }
 
 // For many rows a workgroup's quads 0..16 are of the gate and 16..32 of the up projection: 64 columns.
-@if(many) fn quads() -> u32 {
+@if(many || matrix) fn quads() -> u32 {
     return (p.part_rows + 3u) / 4u;
 }
 
-@if(many) fn quad_rows(quad: u32) -> vec4<u32> {
+@if(many || matrix) fn quad_rows(quad: u32) -> vec4<u32> {
     let row = (quad / 32u) * 64u + (quad % 16u) * 4u;
     return min(vec4(row) + vec4(0u, 1u, 2u, 3u), vec4(p.part_rows - 1u));
 }
 
-@if(many) fn store_quads(row: u32, quad: u32, gate: vec4<f32>, up: vec4<f32>) {
+@if(many || matrix) fn store_quads(row: u32, quad: u32, gate: vec4<f32>, up: vec4<f32>) {
     let first = (quad / 32u) * 64u + (quad % 16u) * 4u;
     for (var i = 0u; i < 4u; i++) {
         if first + i < p.part_rows {
@@ -41,6 +42,9 @@ import package::shared::project::{p, result};
         }
     }
 }
+
+// Threads of a workgroup: as many subgroups as project_matrix has work for.
+@if(matrix) @id(0) override THREADS: u32 = 64u;
 
 @if(few) @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -59,4 +63,13 @@ fn main(
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
     run(group_id, thread, lane, quads());
+}
+
+@if(matrix) @compute @workgroup_size(THREADS)
+fn main(
+    @builtin(workgroup_id) group_id: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+    @builtin(subgroup_size) size: u32,
+) {
+    run(group_id, thread, THREADS, size, quads());
 }

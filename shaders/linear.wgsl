@@ -5,6 +5,7 @@ import package::shared::project::{p, result, residual, vectors, bias_of, NONE};
 @if(few) import package::shared::project_few::run;
 @if(many) import package::shared::project_many::run;
 @if(lanes) import package::shared::project_lanes::run;
+@if(matrix) import package::shared::project_matrix::run;
 
 fn quads() -> u32 {
     return (p.part_rows + 3u) / 4u;
@@ -35,6 +36,9 @@ fn store_quad(row: u32, quad: u32, sums: vec4<f32>, is_visual: bool) {
     }
 }
 
+// Threads of a workgroup: as many subgroups as project_matrix has work for.
+@if(matrix) @id(0) override THREADS: u32 = 64u;
+
 @if(few) @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     run(group_id, thread, quads());
@@ -52,4 +56,13 @@ fn main(
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
     run(group_id, thread, lane, quads());
+}
+
+@if(matrix) @compute @workgroup_size(THREADS)
+fn main(
+    @builtin(workgroup_id) group_id: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+    @builtin(subgroup_size) size: u32,
+) {
+    run(group_id, thread, THREADS, size, quads());
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
-use wesl::{ModulePath, Wesl};
+use wesl::{CompileOptions, ModulePath, Wesl};
 
 #[allow(dead_code)]
 mod list {
@@ -18,8 +18,13 @@ fn main() {
     println!("cargo::rerun-if-changed={}", root.display());
     let mut table = String::from("pub(super) static SOURCES: &[(&str, &str)] = &[\n");
     let mut sources = Vec::new();
+    // Browsers know no cooperative matrices, and a page need not carry what it cannot use.
+    let in_browser = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "wasm32");
     for shader in list::SHADERS {
         for features in shader.permutations() {
+            if in_browser && features.contains(&"matrix") {
+                continue;
+            }
             sources.push((list::name_of(shader.file, &features), expand(&root, shader.file, &features)));
         }
     }
@@ -36,6 +41,8 @@ fn main() {
 
 fn expand(root: &Path, file: &str, features: &[&str]) -> String {
     let mut wesl = Wesl::new(root);
+    // wesl takes cooperative matrices, which are not in WGSL's standard, for names that nobody declared; naga knows them.
+    wesl.set_options(CompileOptions { validate: !features.contains(&"matrix"), ..CompileOptions::default() });
     wesl.set_feature(file, true);
     wesl.set_features(features.iter().map(|f| (f, true)));
     let module: ModulePath = format!("package::{file}").parse().expect("a module path");

@@ -103,8 +103,8 @@ fn run(group_id: vec3<u32>, thread: u32, lane: u32, quads: u32) {
         var w2 = scaled_eight(c2, at % EIGHTS);
         var w3 = scaled_eight(c3, at % EIGHTS);
         if is_identity {
-            // Row n of the identity has its one at column n.
-            let lo = vec4(k, k + 1u, k + 2u, k + 3u);
+            // Row n of the identity has its one at column n; this part begins at a row of its own.
+            let lo = vec4(k, k + 1u, k + 2u, k + 3u) - vec4(p.part_first);
             let hi = lo + vec4(4u);
             w0 = Eight(vec4<f32>(lo == vec4(rows.x)), vec4<f32>(hi == vec4(rows.x)));
             w1 = Eight(vec4<f32>(lo == vec4(rows.y)), vec4<f32>(hi == vec4(rows.y)));

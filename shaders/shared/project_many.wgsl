@@ -2,16 +2,13 @@
 //
 // A workgroup of 128 threads computes 64 rows times 32 quads of weight rows; each thread 8 rows times 2 quads. Sixteen
 // columns of x and of the weights are staged in workgroup memory at a time, transposed, so that the inner loop reads vec4.
-// Workgroups: x = quads / 32, y = blocks of 64 rows, z = modality if routed.
-//
-// Routed: word 0 of the block, indexed by workgroup_id, says how many rows of either modality it has; a workgroup whose
-// modality has none returns before any barrier. Otherwise it works on the packed list of its rows and writes only those.
+// Workgroups: x = quads / 32, y = blocks of 64 rows, z = modality if routed (`project_rows`).
 
-import package::shared::project::{p, inputs, x_four, norm_four, chunk_text, chunk_visual, scaled_eight, EIGHTS, Chunk, Eight, NONE};
-@if(gate_up) import package::shared::project::{chunk_text_up, chunk_visual_up};
-@if(linear) import package::linear::{quad_rows, store_quad};
-@if(gate_up) import package::gate_up::{quad_rows, store_quads};
-@if(qkv_rope) import package::qkv_rope::{quad_rows, store_quad};
+import package::shared::project::{p, x_four, norm_four, Eight, NONE};
+import package::shared::project_rows::{Rows, rows_of, row_at, eight, put};
+@if(linear) import package::linear::quad_rows;
+@if(gate_up) import package::gate_up::quad_rows;
+@if(qkv_rope) import package::qkv_rope::quad_rows;
 
 const DEPTH: u32 = 16u;
 
@@ -19,43 +16,6 @@ const DEPTH: u32 = 16u;
 var<workgroup> tile_x: array<vec4<f32>, DEPTH * 16u>;
 var<workgroup> tile_w: array<vec4<f32>, DEPTH * 32u>;
 var<workgroup> squares: array<vec4<f32>, 64>;
-
-struct Rows {
-    count: u32,
-    // Of the first row number in `inputs`; unused if not routed.
-    list: u32,
-    // First row if not routed.
-    first: u32,
-}
-
-fn row_at(rows: Rows, i: u32) -> u32 {
-    @if(routed) {
-        return inputs[rows.list + min(i, rows.count - 1u)];
-    } @else {
-        return rows.first + min(i, rows.count - 1u);
-    }
-}
-
-fn chunk(is_visual: bool, is_up: bool, row: u32, at: u32) -> Chunk {
-    @if(gate_up && routed) {
-        if is_up {
-            if is_visual { return chunk_visual_up(row, at); }
-            return chunk_text_up(row, at);
-        }
-    }
-    @if(gate_up && !routed) {
-        if is_up { return chunk_text_up(row, at); }
-    }
-    @if(routed) {
-        if is_visual { return chunk_visual(row, at); }
-    }
-    return chunk_text(row, at);
-}
-
-// Eight number `at` of a weight row.
-fn eight(is_visual: bool, is_up: bool, row: u32, at: u32) -> Eight {
-    return scaled_eight(chunk(is_visual, is_up, row, at / EIGHTS), at % EIGHTS);
-}
 
 // Rows k and k + 1 .. of a 4 x 4 block, transposed into four vec4 of one k each.
 fn put_x(k: u32, quad: u32, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) {
@@ -73,19 +33,9 @@ fn put_w(k: u32, quad: u32, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f3
 }
 
 fn run(group_id: vec3<u32>, thread: u32, quads: u32) {
-    var rows: Rows;
-    @if(routed) {
-        let block = p.routing + group_id.y * 65u;
-        let counts = inputs[block];
-        let texts = counts & 0xffffu;
-        rows.count = select(texts, counts >> 16u, group_id.z == 1u);
-        rows.list = block + 1u + select(0u, texts, group_id.z == 1u);
-        if rows.count == 0u {
-            return;
-        }
-    } @else {
-        rows.first = group_id.y * 64u;
-        rows.count = min(64u, p.rows - rows.first);
+    let rows = rows_of(group_id);
+    if rows.count == 0u {
+        return;
     }
     let is_visual = group_id.z == 1u;
     let is_identity = ((p.identity >> group_id.z) & 1u) == 1u;
@@ -137,8 +87,8 @@ fn run(group_id: vec3<u32>, thread: u32, quads: u32) {
             }
             put_x(stage_k, stage_quad, b0, b1, b2, b3);
         } else if is_identity {
-            // Row n of the identity has its one at column n.
-            let lo = vec4(k, k + 1u, k + 2u, k + 3u);
+            // Row n of the identity has its one at column n; this part begins at a row of its own.
+            let lo = vec4(k, k + 1u, k + 2u, k + 3u) - vec4(p.part_first);
             let hi = lo + vec4(4u);
             let one = vec4(1.0);
             let zero = vec4(0.0);
@@ -204,18 +154,4 @@ fn run(group_id: vec3<u32>, thread: u32, quads: u32) {
     put(rows, row + 33u, quad, quads, a50 * high.y, a51 * high.y, is_visual);
     put(rows, row + 34u, quad, quads, a60 * high.z, a61 * high.z, is_visual);
     put(rows, row + 35u, quad, quads, a70 * high.w, a71 * high.w, is_visual);
-}
-
-fn put(rows: Rows, i: u32, quad: u32, quads: u32, a: vec4<f32>, b: vec4<f32>, is_visual: bool) {
-    if i >= rows.count {
-        return;
-    }
-    let row = row_at(rows, i);
-    @if(gate_up) {
-        // The workgroup's quads 0..16 are gates, 16..32 the ups beside them.
-        store_quads(row, quad, a, b);
-    } @else {
-        if quad < quads { store_quad(row, quad, a, is_visual); }
-        if quad + 16u < quads { store_quad(row, quad + 16u, b, is_visual); }
-    }
 }

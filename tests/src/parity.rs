@@ -7,7 +7,7 @@ use crate::run::Runner;
 use monolens_cpu::{Arithmetic, CpuBackend, CpuOptions};
 use monolens_graph::plan::Fusions;
 #[cfg(feature = "wgpu")]
-use monolens_wgpu::{Tier, WgpuBackend, WgpuOptions};
+use monolens_wgpu::{MatrixUnit, Tier, WgpuBackend, WgpuOptions};
 use std::collections::BTreeMap;
 
 /// A runner on the CPU in exact arithmetic.
@@ -25,7 +25,19 @@ pub fn cpu(fusions: Fusions) -> Runner {
 /// When there is none at all but `MONOLENS_REQUIRE_WGPU` is set.
 #[cfg(feature = "wgpu")]
 pub fn wgpu(tier: Tier, fusions: Fusions) -> Option<Runner> {
-    let options = WgpuOptions { tier: Some(tier), allow_software: true, ..WgpuOptions::default() };
+    open_wgpu(tier, None, fusions)
+}
+
+/// The same at [`Tier::Matrix`] with one of the matrix units.
+#[cfg(feature = "wgpu")]
+pub fn wgpu_unit(unit: MatrixUnit, fusions: Fusions) -> Option<Runner> {
+    open_wgpu(Tier::Matrix, Some(unit), fusions)
+}
+
+#[cfg(feature = "wgpu")]
+fn open_wgpu(tier: Tier, matrix_unit: Option<MatrixUnit>, fusions: Fusions) -> Option<Runner> {
+    let options =
+        WgpuOptions { tier: Some(tier), matrix_unit, allow_software: true, ..WgpuOptions::default() };
     match pollster::block_on(WgpuBackend::open(options)) {
         Ok(backend) => Some(Runner::new(Box::new(backend), fusions)),
         Err(error) => {

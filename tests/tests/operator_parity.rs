@@ -3,8 +3,8 @@
 //! A backend that is not there is reported as SKIPPED; with `MONOLENS_REQUIRE_WGPU=1` (as CI sets it) that is a failure.
 
 use monolens_graph::plan::Fusions;
-use monolens_tests::parity::{cpu, hold_to_reference, wgpu};
-use monolens_wgpu::Tier;
+use monolens_tests::parity::{cpu, hold_to_reference, wgpu, wgpu_unit};
+use monolens_wgpu::{MatrixUnit, Tier};
 
 #[test]
 fn fused_cpu_operators_equal_the_reference() {
@@ -33,5 +33,7 @@ fn wgpu_subgroups_equals_the_reference() {
 
 #[test]
 fn wgpu_matrix_equals_the_reference() {
-    wgpu(Tier::Matrix, Fusions::ALL).iter_mut().for_each(hold_to_reference);
+    for unit in MatrixUnit::ALL {
+        wgpu_unit(unit, Fusions::ALL).iter_mut().for_each(hold_to_reference);
+    }
 }

@@ -194,7 +194,8 @@ async fn open_wgpu(choice: &BackendChoice) -> Result<Opened, BackendError> {
         })?),
     };
     let adapter = choice.device.clone();
-    let options = WgpuOptions { adapter, tier, allow_software: choice.allow_software, max_binding: None };
+    let options =
+        WgpuOptions { adapter, tier, allow_software: choice.allow_software, ..WgpuOptions::default() };
     let backend = WgpuBackend::open(options).await?;
     let device = backend.device();
     let what = if device.is_gpu { "a GPU" } else { "a software device" };

@@ -1,6 +1,6 @@
 //! Which adapters there are, and which one is taken.
 
-use crate::Tier;
+use crate::{MatrixUnit, Tier};
 use monolens_graph::BackendError;
 
 /// An adapter as shown to the user.
@@ -20,6 +20,8 @@ pub struct AdapterReport {
     pub is_software: bool,
     /// The tiers it supports, ascending.
     pub tiers: Vec<Tier>,
+    /// What its matrix units multiply, of what there are kernels for.
+    pub matrix_units: Vec<MatrixUnit>,
     /// Limits that matter here, by name.
     pub limits: Vec<(&'static str, u64)>,
     /// Why it cannot be used, if it cannot.
@@ -29,7 +31,7 @@ pub struct AdapterReport {
 impl AdapterReport {
     fn new(index: usize, adapter: &wgpu::Adapter) -> Self {
         let info = adapter.get_info();
-        let (features, limits) = (adapter.features(), adapter.limits());
+        let limits = adapter.limits();
         let unusable = usable(adapter).err();
         Self {
             index,
@@ -38,7 +40,8 @@ impl AdapterReport {
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
             api: api(info.backend),
             is_software: info.device_type == wgpu::DeviceType::Cpu,
-            tiers: if unusable.is_none() { Tier::supported(features, &limits) } else { Vec::new() },
+            tiers: if unusable.is_none() { Tier::supported(adapter) } else { Vec::new() },
+            matrix_units: MatrixUnit::of(adapter),
             limits: vec![
                 ("storage binding bytes", limits.max_storage_buffer_binding_size),
                 ("buffer bytes", limits.max_buffer_size),

@@ -7,7 +7,7 @@ use crate::program::{Pool, Program, Resources};
 use crate::states::States;
 use crate::upload::Upload;
 use crate::weights::Weights;
-use crate::{Tier, adapters};
+use crate::{MatrixUnit, Tier, adapters};
 use monolens_graph::backend::{
     BackendKind, DeviceInfo, HostTensor, Job, LocalFuture, MemoryUse, Outputs, ProgramId,
 };
@@ -19,8 +19,11 @@ use monolens_graph::{Axes, Backend, BackendError, DType, OpTime, WeightFormat, W
 pub struct WgpuOptions {
     /// The adapter by its index in [`crate::adapters()`] or part of its name; else the best GPU.
     pub adapter: Option<String>,
-    /// The tier; else the highest that the adapter has and for which there are kernels.
+    /// The tier; else the highest up to [`Tier::Subgroups`] that the adapter has: matrix units are taken only if they are
+    /// asked for, until they have run on a GPU.
     pub tier: Option<Tier>,
+    /// The matrix unit of [`Tier::Matrix`], else the preferred one.
+    pub matrix_unit: Option<MatrixUnit>,
     /// Whether an adapter that renders in software may be taken when there is no other.
     pub allow_software: bool,
     /// Largest part of a weight and largest state, in bytes, if lower than the device's own limit.
@@ -65,24 +68,22 @@ impl WgpuBackend {
                 tier.check(features, &limits)?;
                 tier
             }
-            None => Tier::supported(features, &limits)
+            None => Tier::supported(&adapter)
                 .into_iter()
                 .rfind(|&tier| tier <= Tier::Subgroups)
                 .unwrap_or(Tier::Baseline),
         };
-        if tier > Tier::Subgroups {
-            return Err(BackendError::Unavailable {
-                what: format!("tier {tier}"),
-                reason: "there are no kernels for it yet; take subgroups".into(),
-            });
-        }
-        let gpu = Gpu::open(&adapter, tier).await?;
+        let unit = match tier {
+            Tier::Matrix => Some(MatrixUnit::choose(&adapter, options.matrix_unit)?),
+            _ => None,
+        };
+        let gpu = Gpu::open(&adapter, tier, unit).await?;
         let info = adapter.get_info();
         let driver = format!("{} {}", info.driver, info.driver_info);
         let device = DeviceInfo {
             kind: BackendKind::Wgpu,
             name: info.name.clone(),
-            tier: tier.to_string(),
+            tier: unit.map_or(tier.to_string(), |unit| format!("{tier} {}", unit.name())),
             detail: format!("{}, {}", adapters::api(info.backend), driver.trim()),
             is_gpu: info.device_type != wgpu::DeviceType::Cpu,
         };

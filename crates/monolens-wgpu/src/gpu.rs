@@ -1,5 +1,7 @@
 //! The device and its faults: errors and loss are recorded where wgpu reports them and raised at the next call.
 
+use crate::Tier;
+use crate::matrix::{MatrixUnit, Taken};
 use monolens_graph::BackendError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,26 +22,39 @@ pub(crate) struct Gpu {
     pub queue: wgpu::Queue,
     pub limits: wgpu::Limits,
     pub name: String,
-    /// Whether the projections that need no workgroup memory but subgroups are to be taken: on adapters that run on a CPU,
-    /// where barriers cost most.
-    pub lanes: bool,
+    /// Which kernels projections take.
+    pub taken: Taken,
     /// Nanoseconds of a tick of the device's clock, where it writes down when a pass began and ended.
     pub tick: Option<f64>,
     faults: Arc<Mutex<Faults>>,
 }
 
 impl Gpu {
-    pub async fn open(adapter: &wgpu::Adapter, tier: crate::Tier) -> Result<Self, BackendError> {
+    pub async fn open(
+        adapter: &wgpu::Adapter,
+        tier: Tier,
+        unit: Option<MatrixUnit>,
+    ) -> Result<Self, BackendError> {
         let info = adapter.get_info();
         let name = info.name;
         let is_cpu = info.device_type == wgpu::DeviceType::Cpu;
-        let lanes = is_cpu && tier >= crate::Tier::Subgroups && info.subgroup_min_size >= 8;
+        let taken = Taken {
+            lanes: is_cpu && tier >= Tier::Subgroups && info.subgroup_min_size >= 8,
+            matrix: unit.map(|unit| (unit, unit.threads(adapter))),
+        };
         let limits = tier.limits(&adapter.limits());
         let timestamps = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("monolens"),
             required_features: tier.features() | timestamps,
             required_limits: limits.clone(),
+            experimental_features: if tier >= Tier::Matrix {
+                // SAFETY: asks for bugs to be borne with. What is used of cooperative matrices is one kernel, which
+                // parity tests hold to the reference wherever it can run; the tier is taken only if it is asked for.
+                unsafe { wgpu::ExperimentalFeatures::enabled() }
+            } else {
+                wgpu::ExperimentalFeatures::disabled()
+            },
             ..Default::default()
         };
         let opened = adapter.request_device(&descriptor).await;
@@ -63,7 +78,7 @@ impl Gpu {
             lock(&of_loss).lost.get_or_insert(text);
         });
         let tick = (!timestamps.is_empty()).then(|| f64::from(queue.get_timestamp_period()));
-        Ok(Self { device, queue, limits, name, lanes, tick, faults })
+        Ok(Self { device, queue, limits, name, taken, tick, faults })
     }
 
     /// Raises what went wrong since the last call; `what` and `bytes` are of the allocation that was tried, if one was.

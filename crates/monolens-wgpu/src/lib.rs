@@ -24,6 +24,7 @@ mod adapters;
 mod backend;
 mod begun;
 mod gpu;
+mod matrix;
 mod ops;
 mod pace;
 mod pipelines;
@@ -36,4 +37,5 @@ mod weights;
 
 pub use adapters::{AdapterReport, adapters};
 pub use backend::{WgpuBackend, WgpuOptions};
+pub use matrix::MatrixUnit;
 pub use tier::Tier;

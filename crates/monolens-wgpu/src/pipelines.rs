@@ -13,6 +13,16 @@ pub(crate) const PARAMS_BYTES: u64 = 128;
 /// Kernels that are compiled at once: enough for the cores of most machines.
 const AT_ONCE: usize = 8;
 
+/// A constant that a shader declares with `override`: its id in the shader, and its value.
+pub(crate) type Constant = (&'static str, u32);
+
+/// A shader permutation, and the constant it is compiled with if it declares one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Permutation {
+    pub name: String,
+    pub constant: Option<Constant>,
+}
+
 struct Layout {
     group: wgpu::BindGroupLayout,
     pipeline: wgpu::PipelineLayout,
@@ -23,7 +33,7 @@ pub(crate) struct Pipelines {
     params: wgpu::BindGroupLayout,
     /// By which bindings are written: bit i for binding i, above them the number of bindings.
     layouts: HashMap<u32, Layout>,
-    compiled: HashMap<String, wgpu::ComputePipeline>,
+    compiled: HashMap<Permutation, wgpu::ComputePipeline>,
 }
 
 impl Pipelines {
@@ -107,33 +117,34 @@ impl Pipelines {
     pub fn get(
         &mut self,
         gpu: &Gpu,
-        name: &str,
+        shader: &Permutation,
         writes: &[bool],
     ) -> Result<wgpu::ComputePipeline, BackendError> {
-        if let Some(pipeline) = self.compiled.get(name) {
+        if let Some(pipeline) = self.compiled.get(shader) {
             return Ok(pipeline.clone());
         }
-        let pipeline = self.create(gpu, name, &module(gpu, name)?, writes);
-        gpu.check(name, 0)?;
-        self.compiled.insert(name.into(), pipeline.clone());
+        let pipeline = self.create(gpu, shader, &module(gpu, &shader.name)?, writes);
+        gpu.check(&shader.name, 0)?;
+        self.compiled.insert(shader.clone(), pipeline.clone());
         Ok(pipeline)
     }
 
     fn create(
         &mut self,
         gpu: &Gpu,
-        name: &str,
+        shader: &Permutation,
         module: &wgpu::ShaderModule,
         writes: &[bool],
     ) -> wgpu::ComputePipeline {
+        let constants: Vec<_> = shader.constant.iter().map(|&(id, value)| (id, f64::from(value))).collect();
         gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(name),
+            label: Some(&shader.name),
             layout: Some(&self.layout(gpu, writes).pipeline),
             module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
                 zero_initialize_workgroup_memory: false,
-                ..Default::default()
             },
             cache: None,
         })
@@ -158,25 +169,26 @@ impl SharedPipelines {
     ///
     /// # Errors
     /// What the device's compiler says, in a browser too.
-    pub async fn compile(&self, gpu: &Gpu, wanted: &[(&str, &[bool])]) -> Result<(), BackendError> {
-        let missing: BTreeMap<&str, &[bool]> = wanted
+    pub async fn compile(&self, gpu: &Gpu, wanted: &[(&Permutation, &[bool])]) -> Result<(), BackendError> {
+        let missing: BTreeMap<&Permutation, &[bool]> = wanted
             .iter()
             .copied()
-            .filter(|(name, _)| !self.0.borrow().compiled.contains_key(*name))
+            .filter(|(shader, _)| !self.0.borrow().compiled.contains_key(*shader))
             .collect();
         let missing: Vec<_> = missing.into_iter().collect();
         for some in missing.chunks(AT_ONCE) {
-            let modules: Vec<_> = some.iter().map(|(name, _)| module(gpu, name)).collect::<Result<_, _>>()?;
+            let modules: Vec<_> =
+                some.iter().map(|(shader, _)| module(gpu, &shader.name)).collect::<Result<_, _>>()?;
             let create = || {
                 let mut pipelines = self.0.borrow_mut();
                 let each = some.iter().zip(&modules);
-                each.map(|((name, writes), module)| pipelines.create(gpu, name, module, writes)).collect()
+                each.map(|((shader, writes), module)| pipelines.create(gpu, shader, module, writes)).collect()
             };
             let made: Vec<wgpu::ComputePipeline> = begun::create_all(create).await;
             // In a browser errors come later than the call that made them.
-            gpu.settle(some[0].0).await?;
-            let names = some.iter().map(|(name, _)| (*name).to_owned());
-            self.0.borrow_mut().compiled.extend(names.zip(made));
+            gpu.settle(&some[0].0.name).await?;
+            let shaders = some.iter().map(|(shader, _)| (*shader).clone());
+            self.0.borrow_mut().compiled.extend(shaders.zip(made));
         }
         Ok(())
     }

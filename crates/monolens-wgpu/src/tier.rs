@@ -1,5 +1,6 @@
 //! What a device can do, as an ordered enum.
 
+use crate::MatrixUnit;
 use monolens_graph::BackendError;
 use std::fmt;
 
@@ -12,7 +13,7 @@ pub enum Tier {
     Half,
     /// Subgroup operations.
     Subgroups,
-    /// Cooperative matrices.
+    /// Cooperative matrices of a kind in [`crate::MatrixUnit`].
     Matrix,
 }
 
@@ -65,6 +66,13 @@ impl Tier {
             limits.max_compute_workgroup_storage_size =
                 of.max_compute_workgroup_storage_size.max(limits.max_compute_workgroup_storage_size);
         }
+        if self >= Tier::Matrix {
+            // Eight subgroups of any size.
+            limits.max_compute_invocations_per_workgroup =
+                of.max_compute_invocations_per_workgroup.max(limits.max_compute_invocations_per_workgroup);
+            limits.max_compute_workgroup_size_x =
+                of.max_compute_workgroup_size_x.max(limits.max_compute_workgroup_size_x);
+        }
         limits
     }
 
@@ -93,9 +101,15 @@ impl Tier {
         short.map_or(Ok(()), Err)
     }
 
-    /// The tiers an adapter has.
-    pub fn supported(features: wgpu::Features, limits: &wgpu::Limits) -> Vec<Tier> {
-        Self::ALL.into_iter().take_while(|tier| tier.check(features, limits).is_ok()).collect()
+    /// The tiers an adapter has, by its features and limits; [`Tier::Matrix`] needs one of the units of
+    /// [`crate::MatrixUnit`] too.
+    pub(crate) fn supported(adapter: &wgpu::Adapter) -> Vec<Tier> {
+        let (features, limits) = (adapter.features(), adapter.limits());
+        let has = |tier: &Tier| {
+            tier.check(features, &limits).is_ok()
+                && (*tier < Tier::Matrix || !MatrixUnit::of(adapter).is_empty())
+        };
+        Self::ALL.into_iter().take_while(has).collect()
     }
 }
 

@@ -16,9 +16,11 @@ fn every_shader_permutation_is_valid_wgsl() {
                 continue;
             }
         };
-        // Only kernels of the subgroups tier may use more than every WebGPU device has.
+        // Only kernels of the tiers subgroups and matrix may use more than every WebGPU device has.
+        let of = |feature: &str| name.split('+').any(|f| f == feature);
         let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-        capabilities.set(Capabilities::SUBGROUP, name.split('+').any(|feature| feature == "lanes"));
+        capabilities.set(Capabilities::SUBGROUP, of("lanes") || of("matrix"));
+        capabilities.set(Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16, of("matrix"));
         if let Err(e) = Validator::new(ValidationFlags::all(), capabilities).validate(&module) {
             wrong.push(format!("{name}: {}", e.emit_to_string(source)));
         }

@@ -102,6 +102,13 @@ fn text(f: &Findings) -> String {
             continue;
         }
         line("", format!("    tiers: {}", a.tiers.join(", ")));
+        let units = match a.matrix_units.as_slice() {
+            [] => "none that there are kernels for; other kernels are used".into(),
+            units => {
+                format!("{}; used only by --tier matrix, until they have run on a GPU", units.join(", "))
+            }
+        };
+        line("", format!("    matrix units: {units}"));
         let limits = a.limits.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>();
         line("", format!("    limits: {}", limits.join(", ")));
     }

@@ -19,6 +19,8 @@ pub struct Adapter {
     pub is_software: bool,
     /// Capability tiers, ascending.
     pub tiers: Vec<String>,
+    /// What its matrix units multiply, of what there are kernels for.
+    pub matrix_units: Vec<String>,
     /// Limits by name.
     pub limits: Vec<(String, u64)>,
     /// Why it cannot be used, if it cannot.
@@ -46,6 +48,7 @@ pub fn adapters() -> Vec<Adapter> {
             api: a.api.to_owned(),
             is_software: a.is_software,
             tiers: a.tiers.iter().map(|t| t.name().to_owned()).collect(),
+            matrix_units: a.matrix_units.iter().map(|unit| unit.name().to_owned()).collect(),
             limits: a.limits.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             unusable: a.unusable,
         })

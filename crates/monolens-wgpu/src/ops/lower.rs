@@ -1,5 +1,7 @@
 //! What lowering an operator needs: where values and weights are, and a list of kernels to add to.
 
+use crate::matrix::Taken;
+use crate::pipelines::{Constant, Permutation};
 use crate::program::{Arena, Kernel, KernelId, Launches, Place};
 use crate::shaders;
 use crate::states::States;
@@ -16,8 +18,8 @@ pub(crate) const NONE: u32 = u32::MAX;
 /// Lowers the nodes of one plan.
 pub(crate) struct Lower<'a> {
     plan: &'a Plan,
-    /// As [`crate::gpu::Gpu::lanes`].
-    pub lanes: bool,
+    /// As [`crate::gpu::Gpu::taken`].
+    pub taken: Taken,
     weights: &'a Weights,
     states: &'a States,
     arena: &'a Arena,
@@ -27,13 +29,13 @@ pub(crate) struct Lower<'a> {
 
 impl<'a> Lower<'a> {
     pub fn new(
-        lanes: bool,
+        taken: Taken,
         plan: &'a Plan,
         weights: &'a Weights,
         states: &'a States,
         arena: &'a Arena,
     ) -> Self {
-        Self { plan, lanes, weights, states, arena, kernels: Vec::new(), scratch: Vec::new() }
+        Self { plan, taken, weights, states, arena, kernels: Vec::new(), scratch: Vec::new() }
     }
 
     /// The launches of a node.
@@ -54,8 +56,20 @@ impl<'a> Lower<'a> {
         places: Vec<Place>,
         written: &[usize],
     ) -> KernelId {
+        self.kernel_with(file, features, None, places, written)
+    }
+
+    /// The same of a shader that is compiled with a constant.
+    pub fn kernel_with(
+        &mut self,
+        file: &str,
+        features: &[&str],
+        constant: Option<Constant>,
+        places: Vec<Place>,
+        written: &[usize],
+    ) -> KernelId {
         let writes = (0..places.len()).map(|i| written.contains(&i)).collect();
-        let shader = shaders::name_of(file, features);
+        let shader = Permutation { name: shaders::name_of(file, features), constant };
         self.kernels.push(Kernel { shader, places, writes, pipeline: None, group: None });
         KernelId(self.kernels.len() - 1)
     }

@@ -13,6 +13,9 @@ const FEW: usize = 8;
 /// Above this many rows `project_lanes` is taken, where it is to be taken at all.
 const LANES_FROM: usize = 1;
 
+/// The constant of `project_matrix`: threads of a workgroup.
+const THREADS: &str = "0";
+
 /// The parameters of `shared/project.wgsl`, but for the rows of a run and of a part.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Params {
@@ -115,6 +118,8 @@ struct Part {
     several: KernelId,
     many: KernelId,
     lanes: KernelId,
+    /// On matrix units that take these weights.
+    matrix: Option<KernelId>,
 }
 
 /// A projection to be lowered.
@@ -148,6 +153,7 @@ impl Projection<'_> {
         let format = weight_feature(self.text.format);
         let norm = if self.params.norm == NONE { "" } else { "norm" };
         let routed = if self.routed { "routed" } else { "" };
+        let matrix = cx.taken.matrix.filter(|(unit, _)| unit.takes(self.text.format));
         let mut parts = Vec::new();
         for (i, part) in self.text.parts.iter().enumerate() {
             let buffer = |matrix: &Matrix| Place::Buffer(matrix.parts[i].buffer.clone());
@@ -156,17 +162,25 @@ impl Projection<'_> {
             places.extend(self.up.iter().flatten().map(|m| buffer(m)));
             places.extend(self.more.iter().cloned());
             let mut kernel = |features: &[&str]| cx.kernel(self.file, features, places.clone(), self.written);
+            let [single, several] = ["single", "several"].map(|n| kernel(&["few", n, norm, format]));
+            let many = kernel(&["many", routed, format]);
+            let lanes = kernel(&["lanes", routed, format]);
+            let matrix = matrix.map(|(unit, threads)| {
+                let features = ["matrix", unit.name(), routed, format];
+                cx.kernel_with(self.file, &features, Some((THREADS, threads)), places.clone(), self.written)
+            });
             parts.push(Part {
                 first: part.first,
                 rows: part.rows,
                 scales: self.text.scales(part.rows),
-                single: kernel(&["few", "single", norm, format]),
-                several: kernel(&["few", "several", norm, format]),
-                many: kernel(&["many", routed, format]),
-                lanes: kernel(&["lanes", routed, format]),
+                single,
+                several,
+                many,
+                lanes,
+                matrix,
             });
         }
-        let lanes = cx.lanes;
+        let lanes = cx.taken.lanes;
         let (params, shape, routed) = (self.params, self.shape, self.routed);
         let (few_rows, many_rows) = (self.few_rows_a_quad, self.many_rows_a_tile);
         let matrices = if self.up.is_some() { 2.0 } else { 1.0 };
@@ -175,16 +189,20 @@ impl Projection<'_> {
             if rows == 0 {
                 return;
             }
+            let blocks = |part: &Part| {
+                let blocks = if routed { axes.get(Axis::RouteBlocks) } else { rows.div_ceil(64) };
+                [part.rows.div_ceil(many_rows) as u32, blocks as u32, 1 + u32::from(routed)]
+            };
             for part in &parts {
                 let groups = part.rows.div_ceil(few_rows).div_ceil(2);
-                let (kernel, grid) = if lanes && (routed || rows > LANES_FROM) {
+                let (kernel, grid) = if let Some(matrix) = part.matrix.filter(|_| routed || rows > FEW) {
+                    (matrix, blocks(part))
+                } else if lanes && (routed || rows > LANES_FROM) {
                     let tiles = if routed { axes.get(Axis::RouteBlocks) * 4 } else { rows.div_ceil(16) };
                     let quads = part.rows.div_ceil(few_rows).div_ceil(32);
                     (part.lanes, [quads as u32, tiles as u32, 1 + u32::from(routed)])
                 } else if routed || rows > FEW || groups > GRID as usize {
-                    let blocks = if routed { axes.get(Axis::RouteBlocks) } else { rows.div_ceil(64) };
-                    let tiles = part.rows.div_ceil(many_rows);
-                    (part.many, [tiles as u32, blocks as u32, 1 + u32::from(routed)])
+                    (part.many, blocks(part))
                 } else if rows == 1 {
                     (part.single, [groups as u32, 1, 1])
                 } else {

@@ -1,5 +1,6 @@
 //! Launches of kernels: which, with what parameters, over what grid.
 
+use crate::pipelines::Permutation;
 use monolens_graph::Axes;
 
 /// 32-bit words of a launch's parameters.
@@ -29,7 +30,7 @@ pub(crate) enum Place {
 /// A shader permutation and the buffers it binds.
 #[derive(Debug)]
 pub(crate) struct Kernel {
-    pub shader: String,
+    pub shader: Permutation,
     pub places: Vec<Place>,
     /// Which of them it writes.
     pub writes: Vec<bool>,

@@ -59,7 +59,7 @@ impl Program {
         }
         let known = check::states(&plan, states)?;
         let arena = Arena::new(gpu, &plan)?;
-        let mut lower = Lower::new(gpu.lanes, &plan, weights, states, &arena);
+        let mut lower = Lower::new(gpu.taken, &plan, weights, states, &arena);
         let mut steps = Vec::with_capacity(plan.graph.nodes.len());
         for node in &plan.graph.nodes {
             let launches = lower.node(node)?;
@@ -96,7 +96,7 @@ impl Program {
         }
         let wanted: BTreeSet<usize> = launches.iter().map(|launch| launch.kernel.0).collect();
         let kernels: Vec<_> = wanted.into_iter().map(|at| &self.kernels[at]).collect();
-        let wanted: Vec<_> = kernels.iter().map(|k| (k.shader.as_str(), k.writes.as_slice())).collect();
+        let wanted: Vec<_> = kernels.iter().map(|k| (&k.shader, k.writes.as_slice())).collect();
         pipelines.compile(gpu, &wanted).await
     }
 

@@ -97,7 +97,7 @@ impl Program {
                 let bindings = bindings.collect::<Option<Vec<_>>>().ok_or_else(|| {
                     BackendError::Device(format!(
                         "{}: a buffer of {} is gone",
-                        self.plan.graph.name, kernel.shader
+                        self.plan.graph.name, kernel.shader.name
                     ))
                 })?;
                 let group = with.pipelines.borrow().group(with.gpu, &kernel.writes, &bindings);

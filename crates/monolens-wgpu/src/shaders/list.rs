@@ -6,6 +6,10 @@ const KV: &[&str] = &["f32", "bf16", "i8"];
 const ROUTED: &[&str] = &["", "routed"];
 const NORM: &[&str] = &["", "norm"];
 const FEW: &[&str] = &["single", "several"];
+// Of matrix units: what they multiply. f16 has no room for all of an f32 weight.
+const F32_UNIT: &[&str] = &["f32x8"];
+const F16_UNITS: &[&str] = &["f16x8", "f16x16"];
+const MATRIX_F16: &[&str] = &["bf16", "f16", "q8", "q4"];
 
 /// A shader file and the groups of features that it is built with.
 pub struct Shader {
@@ -26,12 +30,16 @@ pub const SHADERS: &[Shader] = &[
     Shader { file: "gate_up", groups: &[&["few"], FEW, NORM, MATRIX] },
     Shader { file: "gate_up", groups: &[&["many"], ROUTED, MATRIX] },
     Shader { file: "gate_up", groups: &[&["lanes"], ROUTED, MATRIX] },
+    Shader { file: "gate_up", groups: &[&["matrix"], F32_UNIT, ROUTED, MATRIX] },
+    Shader { file: "gate_up", groups: &[&["matrix"], F16_UNITS, ROUTED, MATRIX_F16] },
     Shader { file: "gather_rows", groups: &[] },
     Shader { file: "gelu", groups: &[] },
     Shader { file: "layer_norm", groups: &[] },
     Shader { file: "linear", groups: &[&["few"], FEW, NORM, MATRIX] },
     Shader { file: "linear", groups: &[&["many"], ROUTED, MATRIX] },
     Shader { file: "linear", groups: &[&["lanes"], ROUTED, MATRIX] },
+    Shader { file: "linear", groups: &[&["matrix"], F32_UNIT, ROUTED, MATRIX] },
+    Shader { file: "linear", groups: &[&["matrix"], F16_UNITS, ROUTED, MATRIX_F16] },
     Shader { file: "patch_embed", groups: &[] },
     Shader { file: "pixel_shuffle", groups: &[] },
     Shader { file: "position_embed", groups: &[] },
@@ -39,6 +47,8 @@ pub const SHADERS: &[Shader] = &[
     Shader { file: "qkv_rope", groups: &[&["few"], FEW, NORM, MATRIX] },
     Shader { file: "qkv_rope", groups: &[&["many"], ROUTED, MATRIX] },
     Shader { file: "qkv_rope", groups: &[&["lanes"], ROUTED, MATRIX] },
+    Shader { file: "qkv_rope", groups: &[&["matrix"], F32_UNIT, ROUTED, MATRIX] },
+    Shader { file: "qkv_rope", groups: &[&["matrix"], F16_UNITS, ROUTED, MATRIX_F16] },
     Shader { file: "rms_norm", groups: &[] },
     Shader { file: "rope", groups: &[&["", "i8"]] },
     Shader { file: "sample", groups: &[] },
