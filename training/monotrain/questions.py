@@ -54,10 +54,11 @@ def background(bg: str | None) -> str:
     return f" on a {bg} background" if bg and bg[0] not in "aeio" else f" on an {bg} background" if bg else ""
 
 
-def decided(seen: str, yes: bool) -> str:
+def decided(seen: str, yes: bool, told: str = "It is") -> str:
     """The answer to a yes/no question. What is seen comes first, so that the last word is a comparison of words, which the
-    language model knows; the bare word, as the first training had it, stayed at chance."""
-    return f"{seen}, so {'yes' if yes else 'no'}"
+    language model knows; the bare word, as the first training had it, stayed at chance. So did an answer that began with the
+    thing: its name was another piece of the tokenizer ("a dog") than in the question (" a dog"), which the first words mend."""
+    return f"{told} {seen}, so {'yes' if yes else 'no'}"
 
 
 def is_it(rng, right: str, others) -> Turn:
@@ -107,7 +108,7 @@ def is_there(rng, shown: tuple[str, str], others: list[str]) -> Turn:
     """Whether one of two things is in the picture; yes as often as no."""
     yes = rng.random() < 0.5
     maybe = one(rng, shown if yes else [o for o in others if o not in shown])
-    return ask(rng, IS_THERE, x=said(maybe)), decided(f"{said(shown[0])} and {said(shown[1])}", yes)
+    return ask(rng, IS_THERE, x=said(maybe)), decided(f"{said(shown[0])} and {said(shown[1])}", yes, "I see")
 
 
 def about_pair(rng, r: dict) -> list[Turn]:
@@ -180,7 +181,7 @@ def about_two(rng, r: dict) -> list[Turn]:
         (ask(rng, COLOUR[2:], x=sb), cb),
         (f"What shape is {ca}?", said(sa)),
         (f"What shape is {cb}?", said(sb)),
-        (f"Is the {x} {how} the {y}?", decided(f"the {sa} is {first}", truly)),
+        (f"Is the {x} {how} the {y}?", decided(f"{sa} is {first}", truly, "The")),
         is_there(rng, (f"{ca} {sa}", f"{cb} {sb}"), [f"{c} {s}" for c in (ca, cb) for s in SHAPES]),
         (one(rng, ("What do you see?", "What is in the picture?", "Describe the picture.")), f"{a} and {b}"),
     ]
