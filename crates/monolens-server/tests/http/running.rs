@@ -119,6 +119,11 @@ impl Running {
         events.iter().map(|event| serde_json::from_str(event).unwrap()).collect()
     }
 
+    /// Waits until no request runs: a client has its last piece a moment before the server counts the request as ended.
+    pub fn until_idle(&self) {
+        wait_for("the end of all requests", || self.metric("requests_running") == 0.0);
+    }
+
     /// The value of a metric.
     pub fn metric(&self, name: &str) -> f64 {
         let (_, text) = self.get("/metrics");
