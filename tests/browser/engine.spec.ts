@@ -61,7 +61,9 @@ for (const backend of ['cpu', 'wgpu'] as const) {
       const bytes = new Uint8Array(await (await fetch('/public/examples/example.png')).arrayBuffer());
       const image = engine.addImage(bytes);
       const messages = [{ role: 'user', text: 'What is this?', images: [image.id] }];
-      const { request, segments } = engine.submit(messages, { maxNewTokens: 500, temperature: 1, seed: 1, stop: [] });
+      // So hot that every token is as likely as the one that ends an answer: it goes on for hundreds.
+      const settings = { maxNewTokens: 500, temperature: 100, topK: 0, topP: 1, seed: 1, stop: [] };
+      const { request, segments } = engine.submit(messages, settings);
       const kinds: string[] = [];
       const first = engine.next(request);
       // Everything else is safe meanwhile.
