@@ -74,7 +74,9 @@ def agreement(s):
             raise
         tables += rows
         low += [f"{other}: {row[AGREEMENT]}" for row in rows if percent(row[AGREEMENT]) < LEAST_AGREEMENT]
-    if low:
+    # Tokens of a tiny random model are nearly tied: reading in one go, with rows rounded to bf16, and decoding without differ
+    # on one CPU already (96.9 %). So a rehearsal shows the number and judges nothing.
+    if low and not s.rehearse:
         raise Failed(f"under {LEAST_AGREEMENT} % of 128 tokens: {', '.join(low)}")
     return {"Likeliest token of a forced text of 128, CUDA against other backends": tables}, "; ".join(missing)
 
