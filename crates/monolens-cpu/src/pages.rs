@@ -1,8 +1,9 @@
 //! Large pages for weights.
 
 /// Asks the system to back memory with pages of 2 MiB, before it is first written. Streams through weights are otherwise
-/// held up at every border of 4 KiB: plain reading 38 against 48 GB/s, a row times a bf16 weight of 2048 columns 22 against
-/// 30 (EPYC of the Zen 4 generation, 2 threads, 2026-11-24). Nothing but speed depends on it.
+/// held up at every border of 4 KiB: plain reading 38 against 48 and 23 against 34 GB/s in two trials, a row times a bf16
+/// weight of 2048 columns 22 against 22 and 19 against 30, of 8192 columns 22 against 24 and 23 against 26 (EPYC of the
+/// Zen 4 generation, 2 threads, 2026-11-24). Nothing but speed depends on it.
 pub(crate) fn prefer_large<T>(memory: &mut [std::mem::MaybeUninit<T>]) {
     #[cfg(target_os = "linux")]
     {
