@@ -2,12 +2,10 @@
 
 mod common;
 
-use common::{nmse, prepare, random, run};
+use common::{nmse, prepare, random, routed_ffn, run};
 use half::{bf16, f16};
 use monolens_graph::batch::{ROUTE_BLOCK, ROUTING, routing};
-use monolens_graph::{
-    Axes, Axis, Backend, Bits, DType, Expert, Graph, GraphBuilder, Grouped, Routed, WeightFormat, ops,
-};
+use monolens_graph::{Axes, Axis, Backend, Bits, DType, Graph, GraphBuilder, Grouped, WeightFormat, ops};
 use monolens_wgpu::{MatrixUnit, Tier, WgpuBackend, WgpuOptions};
 
 /// Neither is a multiple of a tile.
@@ -24,20 +22,7 @@ const FORMATS: [WeightFormat; 5] = [
 /// A routed FFN with its norm, then a projection that all rows share.
 fn graph() -> Graph {
     let mut g = GraphBuilder::new("ffn");
-    let x = g.input("x", DType::F32, [Axis::Rows.into(), D.into()]);
-    let table = g.input(ROUTING, DType::U32, [Axis::RouteBlocks.into(), (1 + ROUTE_BLOCK).into()]);
-    let weight = g.weight("norm", [D]);
-    let mut experts = |name: &str, shape: [usize; 2]| {
-        let text = g.weight(name, shape);
-        Routed::split(Expert::Weight(text), Expert::Weight(g.weight(format!("{name}_ve"), shape)))
-    };
-    let (w1, w3, w2) = (experts("w1", [F, D]), experts("w3", [F, D]), experts("w2", [D, F]));
-    let z = g.push("norm", ops::RmsNorm { weight, eps: 1e-5 }, &[x]).unwrap();
-    let gate = g.push("w1", ops::Linear::routed(w1, None), &[z, table]).unwrap();
-    let up = g.push("w3", ops::Linear::routed(w3, None), &[z, table]).unwrap();
-    let h = g.push("swiglu", ops::SwiGlu, &[gate, up]).unwrap();
-    let down = g.push("w2", ops::Linear::routed(w2, None), &[h, table]).unwrap();
-    let y = g.push("residual", ops::Add, &[x, down]).unwrap();
+    let [h, y] = routed_ffn(&mut g, D, F);
     let (out, bias) = (g.weight("out", [F, D]), g.weight("bias", [F]));
     let last = g.push("out", ops::Linear::shared(out, Some(bias)), &[y]).unwrap();
     g.output("h", h).unwrap();

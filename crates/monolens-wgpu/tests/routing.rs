@@ -2,31 +2,17 @@
 
 mod common;
 
-use common::{load, load_random, open, prepare, random, run};
+use common::{load, load_random, open, prepare, random, routed_ffn, run};
 use monolens_graph::batch::{ROUTE_BLOCK, ROUTING, routing};
-use monolens_graph::{Axes, Axis, DType, Expert, Graph, GraphBuilder, Routed, ops};
+use monolens_graph::{Axes, Axis, Graph, GraphBuilder};
 use monolens_wgpu::WgpuOptions;
 
 const D: usize = 24;
 const F: usize = 40;
 
-/// A routed FFN with its norm.
 fn ffn() -> Graph {
     let mut g = GraphBuilder::new("ffn");
-    let x = g.input("x", DType::F32, [Axis::Rows.into(), D.into()]);
-    let table = g.input(ROUTING, DType::U32, [Axis::RouteBlocks.into(), (1 + ROUTE_BLOCK).into()]);
-    let weight = g.weight("norm", [D]);
-    let mut experts = |name: &str, shape: [usize; 2]| {
-        let text = g.weight(name, shape);
-        Routed::split(Expert::Weight(text), Expert::Weight(g.weight(format!("{name}_ve"), shape)))
-    };
-    let (w1, w3, w2) = (experts("w1", [F, D]), experts("w3", [F, D]), experts("w2", [D, F]));
-    let z = g.push("norm", ops::RmsNorm { weight, eps: 1e-5 }, &[x]).unwrap();
-    let gate = g.push("w1", ops::Linear::routed(w1, None), &[z, table]).unwrap();
-    let up = g.push("w3", ops::Linear::routed(w3, None), &[z, table]).unwrap();
-    let h = g.push("swiglu", ops::SwiGlu, &[gate, up]).unwrap();
-    let down = g.push("w2", ops::Linear::routed(w2, None), &[h, table]).unwrap();
-    let y = g.push("residual", ops::Add, &[x, down]).unwrap();
+    let [_, y] = routed_ffn(&mut g, D, F);
     g.output("y", y).unwrap();
     g.finish()
 }

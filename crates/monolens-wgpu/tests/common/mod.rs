@@ -2,8 +2,11 @@
 #![allow(dead_code)]
 
 use monolens_graph::backend::{HostTensor, Job, ProgramId};
+use monolens_graph::batch::{ROUTE_BLOCK, ROUTING};
 use monolens_graph::plan::Plan;
-use monolens_graph::{Axes, Backend, BackendError, DType, Graph};
+use monolens_graph::{
+    Axes, Axis, Backend, BackendError, DType, Expert, Graph, GraphBuilder, Routed, ValueId, ops,
+};
 use monolens_wgpu::{WgpuBackend, WgpuOptions};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -24,6 +27,25 @@ pub fn open(options: WgpuOptions) -> Option<WgpuBackend> {
             None
         }
     }
+}
+
+/// A routed FFN with its norm: its inner layer, and the result with the residual.
+pub fn routed_ffn(g: &mut GraphBuilder, width: usize, inner: usize) -> [ValueId; 2] {
+    let x = g.input("x", DType::F32, [Axis::Rows.into(), width.into()]);
+    let table = g.input(ROUTING, DType::U32, [Axis::RouteBlocks.into(), (1 + ROUTE_BLOCK).into()]);
+    let weight = g.weight("norm", [width]);
+    let mut experts = |name: &str, shape: [usize; 2]| {
+        let text = g.weight(name, shape);
+        Routed::split(Expert::Weight(text), Expert::Weight(g.weight(format!("{name}_ve"), shape)))
+    };
+    let up_shape = [inner, width];
+    let (w1, w3, w2) = (experts("w1", up_shape), experts("w3", up_shape), experts("w2", [width, inner]));
+    let z = g.push("norm", ops::RmsNorm { weight, eps: 1e-5 }, &[x]).unwrap();
+    let gate = g.push("w1", ops::Linear::routed(w1, None), &[z, table]).unwrap();
+    let up = g.push("w3", ops::Linear::routed(w3, None), &[z, table]).unwrap();
+    let h = g.push("swiglu", ops::SwiGlu, &[gate, up]).unwrap();
+    let down = g.push("w2", ops::Linear::routed(w2, None), &[h, table]).unwrap();
+    [h, g.push("residual", ops::Add, &[x, down]).unwrap()]
 }
 
 /// Random numbers around 0.
