@@ -96,6 +96,9 @@ def main() -> None:
     print(f"{'task':58} {'right':>7} {'95 % interval':>15} {'n':>5} {'chance':>7} {'majority':>8}")
     for name in args.tasks or measured(list(TASKS), data["boxes"]):
         task, folder = TASKS[name], args.state / f"eval_{tile}"
+        if not (folder / f"{task.pictures}.npy").exists():
+            print(f"{task.title:58} skipped: {folder} has no {task.pictures}.npy", flush=True)
+            continue
         records = json.loads((folder / f"{task.pictures}.json").read_text())
         keep = [i for i, r in enumerate(records) if knows(r, only_core)][: args.n]
         tiles, records = np.load(folder / f"{task.pictures}.npy")[keep], [records[i] for i in keep]

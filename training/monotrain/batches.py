@@ -35,7 +35,7 @@ def normalise(tiles: Tensor) -> Tensor:
     return ((tiles.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
-MIRRORED = ("thing", "shape", "count")  # of these kinds a mirrored picture is as good a picture
+MIRRORED = ("thing", "shape", "count", "photo")  # of these kinds a mirrored picture is as good a picture
 
 
 def moves(rng: np.random.Generator, records: list[dict], side: int) -> tuple[np.ndarray, np.ndarray]:

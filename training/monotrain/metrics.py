@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .questions import THINGS, grounded, plural, rivals
+from .questions import PHOTOS, THINGS, grounded, plural, rivals
 from .vocabulary import NUMBERS, said
 
 BOX = re.compile(r"\[\[" + r",\s*".join([r"(\d+)"] * 4) + r"\]\]")
@@ -76,6 +76,10 @@ def _count(r: dict, _i: int):
     return f"How many {plural(r['s']) if 's' in r else 'things'} are there?", NUMBERS[r["n"]]
 
 
+def _photo(r: dict, _i: int):
+    return "What is this?", PHOTOS[r["n"]][0]
+
+
 def _where(r: dict, _i: int):
     return where(r["n"], said(r["n"]), r["box"])
 
@@ -120,6 +124,8 @@ TASKS = {
     "box_thing": Task("twemoji", "box of a thing (twemoji), IoU over 0.5", _where, overlaps, 40),
     "box_shape": Task("shape", "box of one of two shapes, IoU over 0.5", _where_shape, overlaps, 40),
     "flag": Task("flag", "flag, style never trained on (twemoji), of 48", lambda r, i: ("Which country's flag is this?", r["n"])),
+    "grocery": Task("grocery", "groceries, photographs of the authors' test list, of 43", _photo),
+    "clothes": Task("clothing", "clothes, photographs of the authors' test list, of 10", _photo),
 }
 PROBE = (
     "things_twemoji",
@@ -133,6 +139,8 @@ PROBE = (
     "digit",
     "flag",
     "shape_open",
+    "grocery",
+    "clothes",
     "box_thing",
     "box_shape",
 )

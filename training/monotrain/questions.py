@@ -4,12 +4,13 @@ import tomllib
 
 import numpy as np
 
-from .vocabulary import COLOURS, DATA, NUMBERS, SHAPES, countries, said, things
+from .vocabulary import COLOURS, DATA, NUMBERS, SHAPES, countries, photographed, said, things
 
 THINGS = {t.name: t for t in things()}
 KINDS = sorted({t.kind for t in THINGS.values()})
 ASKABLE = set("animal bird insect plant fruit vegetable food drink vehicle building instrument tool ball".split())
 BY_KIND = {k: [t.name for t in THINGS.values() if t.kind == k] for k in KINDS}
+PHOTOS = photographed()
 COUNTRIES = {name: (capital, continent) for _, name, capital, continent in countries()}
 
 PHRASINGS = tomllib.loads((DATA / "phrasings.toml").read_text())
@@ -28,7 +29,7 @@ Turn = tuple[str, str]
 def knows(record: dict, only_core: bool) -> bool:
     """Whether the model is to know everything that a picture shows."""
     names = [record[k] for k in ("n", "a", "b", "thing") if isinstance(record.get(k), str)]
-    return not only_core or all(THINGS[n].core for n in names if n in THINGS)
+    return record.get("t") == "photo" or not only_core or all(THINGS[n].core for n in names if n in THINGS)
 
 
 def rivals(name: str) -> list[str]:
@@ -203,9 +204,21 @@ def about_flag(rng, r: dict) -> list[Turn]:
     return turns if rng.random() < 0.85 else [("What is this?", f"the flag of {r['n']}"), *turns[1:]]
 
 
+def about_photo(rng, r: dict) -> list[Turn]:
+    words, kind = PHOTOS[r["n"]]
+    name = (ask(rng, NAME_KIND, k=kind) if kind in ASKABLE and rng.random() < 0.15 else ask(rng, NAME), words)
+    if rng.random() < 0.15:
+        alike = [w for w, k in PHOTOS.values() if w != words and (k == kind or rng.random() < 0.2)]
+        yes = rng.random() < 0.5
+        return [(ask(rng, IS_IT, x=words if yes else one(rng, alike)), decided(words, yes))]
+    rest = [(ask(rng, KIND), said(kind)), (ask(rng, DESCRIBE), caption(r)), (one(rng, UNKNOWN), DONT_KNOW)]
+    rng.shuffle(rest)
+    return [name, *map(tuple, rest[:2])] if rng.random() < 0.85 else [tuple(rest[0]), name]
+
+
 ABOUT = {
     "thing": about_thing, "pair": about_pair, "count": about_count, "shape": about_shape,
-    "two": about_two, "digit": about_digit, "flag": about_flag,
+    "two": about_two, "digit": about_digit, "flag": about_flag, "photo": about_photo,
 }  # fmt: skip
 
 
@@ -220,6 +233,8 @@ def caption(r: dict) -> str:
     match r["t"]:
         case "thing":
             return THINGS[r["n"]].said + bg
+        case "photo":
+            return f"a photo of {PHOTOS[r['n']][0]}"
         case "pair":
             return f"{THINGS[r['a']].said} {'left of' if r['rel'] == 'left' else 'above'} {THINGS[r['b']].said}"
         case "count" if "s" in r:

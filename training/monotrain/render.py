@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .scenes import Sprites, draw
+from .photos import TEST, TRAIN, Photos
+from .scenes import Art, Sprites, draw, squeeze
 from .vocabulary import COLOUR_STYLES, TRAIN_STYLES, things
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +30,7 @@ EVAL_SETS = {
     "digit": ("digit", ("twemoji",)),
     "flag": ("flag", ("twemoji",)),
 }
+PHOTO_SETS = ("grocery", "clothing")
 
 
 def fonts(state: Path, held_out: bool) -> list[Path]:
@@ -58,15 +60,22 @@ def save(path: Path, tiles: np.ndarray, records: list[dict]) -> None:
     os.replace(tmp, path)
 
 
-def shard(seed: list[int], n: int, tasks: dict[str, float], sprites: Sprites, font_files: list[Path], tile: int):
+def shard(seed: list[int], n: int, tasks: dict[str, float], art: Art, tile: int):
     names, weights = list(tasks), np.array(list(tasks.values()), float)
     tiles, records = np.empty((n, tile, tile, 3), np.uint8), []
     for i in range(n):
         rng = np.random.default_rng([*seed, i])
         task = str(rng.choice(names, p=weights / weights.sum()))
-        tiles[i], record = draw(rng, task, sprites, font_files, tile)
+        tiles[i], record = draw(rng, task, art, tile)
         records.append(record)
     return tiles, records
+
+
+def whole_photos(photos: Photos, source: str, most: int, tile: int):
+    """Up to `most` whole photographs of a set, in one fixed random order."""
+    mine = [(image, record) for image, record in photos.whole() if record["set"] == source]
+    chosen = [mine[i] for i in np.random.default_rng(9).permutation(len(mine))[:most]]
+    return np.stack([squeeze(image, tile) for image, _ in chosen]), [record for _, record in chosen]
 
 
 def main() -> None:
@@ -84,18 +93,22 @@ def main() -> None:
     out = args.state / f"{args.split}_{tile}"
     out.mkdir(exist_ok=True)
     if args.split == "eval":
+        tests = Photos(args.state, TEST)
         for k, (task, (kind, styles)) in enumerate(EVAL_SETS.items()):
-            sprites = Sprites(args.state, styles, names)
-            tiles, records = shard([9, k], data["eval_pictures"], {kind: 1}, sprites, fonts(args.state, True), tile)
-            save(out / f"{task}.npy", tiles, records)
+            art = Art(Sprites(args.state, styles, names), fonts(args.state, True), tests)
+            save(out / f"{task}.npy", *shard([9, k], data["eval_pictures"], {kind: 1}, art, tile))
+        for source in PHOTO_SETS if tests else ():
+            save(out / f"{source}.npy", *whole_photos(tests, source, data["eval_pictures"], tile))
         return
     if data["only_core"]:
         names &= {t.name for t in things() if t.core}
-    sprites = Sprites(args.state, TRAIN_STYLES + flags, names)
+    art = Art(Sprites(args.state, TRAIN_STYLES + flags, names), fonts(args.state, False), Photos(args.state, TRAIN))
+    if data["tasks"].get("photo") and not art.photos:
+        raise SystemExit(f"{args.state} has no photos.npy: run monotrain.photos, or take `photo` out of tasks and mix")
     for k in range(args.first, args.first + args.shards):
         path = out / f"shard_{k:03}.npy"
         if not path.exists():
-            save(path, *shard([data["seed"], k], data["shard"], data["tasks"], sprites, fonts(args.state, False), tile))
+            save(path, *shard([data["seed"], k], data["shard"], data["tasks"], art, tile))
             print(path.name, flush=True)
 
 

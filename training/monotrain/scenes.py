@@ -1,4 +1,4 @@
-"""Synthetic pictures with what is in them: things, pairs, counts, shapes, digits, flags.
+"""Pictures with what is in them: things, pairs, counts, shapes, digits, flags; and cuts of photographs.
 
 A scene is drawn on a canvas larger than the tile and then resized as the engine resizes any image
 (Pillow bicubic, antialiased, whole image to the tile), so that training sees what inference sees.
@@ -7,10 +7,12 @@ A scene is drawn on a canvas larger than the tile and then resized as the engine
 import json
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from .photos import Photos
 from .vocabulary import COLOURS, MONO_STYLES, SHAPES
 
 CANVAS = (96, 128, 128, 160, 192, 224)
@@ -278,8 +280,26 @@ def flag(rng, sprites: Sprites):
     return image, {"t": "flag", "n": name, "bg": bg}
 
 
-def draw(rng: np.random.Generator, task: str, sprites: Sprites, fonts: list[Path], tile: int) -> tuple[np.ndarray, dict]:
+class Art(NamedTuple):
+    """What pictures are made from."""
+
+    sprites: Sprites
+    fonts: list[Path]
+    photos: Photos
+
+
+def draw(rng: np.random.Generator, task: str, art: Art, tile: int) -> tuple[np.ndarray, dict]:
     """A tile [S, S, 3] u8 of the given task and the record of what it shows."""
-    maker = {"thing": thing, "centred": centred, "pair": pair, "count": count, "shape": shapes, "flag": flag}
-    image, record = digit(rng, fonts) if task == "digit" else maker[task](rng, sprites)
-    return np.asarray(image.convert("RGB").resize((tile, tile), Image.BICUBIC)), record
+    if task == "digit":
+        image, record = digit(rng, art.fonts)
+    elif task == "photo":
+        image, record = art.photos.pick(rng)
+    else:
+        maker = {"thing": thing, "centred": centred, "pair": pair, "count": count, "shape": shapes, "flag": flag}[task]
+        image, record = maker(rng, art.sprites)
+    return squeeze(image, tile), record
+
+
+def squeeze(image: Image.Image, tile: int) -> np.ndarray:
+    """The whole picture as one tile [S, S, 3] u8, as the engine resizes it."""
+    return np.asarray(image.convert("RGB").resize((tile, tile), Image.BICUBIC))

@@ -135,6 +135,8 @@ class Run:
         n = self.cfg["train"]["probe_pictures"]
         for task in measured(PROBE, self.cfg["data"].get("boxes", False)):
             pictures = folder / TASKS[task].pictures
+            if not pictures.with_suffix(".npy").exists():
+                continue  # no photographs at hand
             records = json.loads(pictures.with_suffix(".json").read_text())
             most = TASKS[task].tokens
             keep = [i for i, r in enumerate(records) if knows(r, self.cfg["data"]["only_core"])][: n if most < 20 else n // 3]
@@ -231,7 +233,7 @@ def main() -> None:
     parser.add_argument("--state", type=Path, default=ROOT / ".state")
     parser.add_argument("--name", default="mono-tiny", help="name of the run; its state is resumed")
     parser.add_argument("--from", type=Path, dest="start", help="begin a new run with the weights of this exported folder")
-    parser.add_argument("--stage", default="S2.3", help="the stage that --from begins with")
+    parser.add_argument("--stage", default="S2.4", help="the stage that --from begins with")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop (and save) after so long")
     parser.add_argument("--export", type=Path, help="write the checkpoint folder of the saved state and end")
     parser.add_argument("--probe", action="store_true", help="probe the saved state and end")

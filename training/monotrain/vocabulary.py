@@ -79,6 +79,13 @@ def things() -> list[Thing]:
     return out
 
 
+def photographed() -> dict[str, tuple[str, str]]:
+    """Name in the photographs' data sets -> (what is said, kind), of `data/photos.txt`."""
+    rows = (DATA / "photos.txt").read_text().splitlines()
+    parts = [[p.strip() for p in r.split("|")] for r in rows if r and not r.startswith("#")]
+    return {name: (words, kind) for name, words, kind in parts}
+
+
 def countries() -> list[tuple[str, str, str, str]]:
     """(ISO code, name, capital, continent) of `data/countries.txt`."""
     rows = (DATA / "countries.txt").read_text().splitlines()
