@@ -14,6 +14,8 @@ pub struct Pool {
     scratch: Vec<Mutex<Vec<f32>>>,
     /// A buffer that all threads read, kept between runs.
     packed: Mutex<Vec<u32>>,
+    /// A buffer that all threads write, each its own part, kept between runs.
+    parts: Mutex<Vec<f32>>,
 }
 
 impl Pool {
@@ -35,12 +37,13 @@ impl Pool {
                 threads,
                 scratch: (0..n).map(|_| Mutex::default()).collect(),
                 packed: Mutex::default(),
+                parts: Mutex::default(),
             })
         }
         #[cfg(target_arch = "wasm32")]
         {
             let _ = threads;
-            Ok(Self { scratch: vec![Mutex::default()], packed: Mutex::default() })
+            Ok(Self { scratch: vec![Mutex::default()], packed: Mutex::default(), parts: Mutex::default() })
         }
     }
 
@@ -99,6 +102,15 @@ impl Pool {
         work(&mut buffer[start..start + len])
     }
 
+    /// Gives `work` `len` elements, of any content, that pieces of work may share. Not to be nested.
+    pub(crate) fn parts<R>(&self, len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+        let mut buffer = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffer.len() < len {
+            buffer.resize(len, 0.0);
+        }
+        work(&mut buffer[..len])
+    }
+
     /// Takes the buffer for packed rows, of any content; to be put back.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn take_packed(&self) -> Vec<u32> {
@@ -115,6 +127,6 @@ impl Pool {
     pub fn bytes(&self) -> usize {
         let len = |b: &Mutex<Vec<f32>>| b.lock().unwrap_or_else(PoisonError::into_inner).capacity();
         let packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner).capacity();
-        4 * (self.scratch.iter().map(len).sum::<usize>() + packed)
+        4 * (self.scratch.iter().map(len).sum::<usize>() + packed + len(&self.parts))
     }
 }

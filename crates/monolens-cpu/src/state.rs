@@ -1,7 +1,9 @@
 //! States: what lives between runs.
 
+use crate::kernels::HeadRows;
 use crate::weight::{Floats, View, zeros};
 use monolens_graph::backend::HostTensor;
+use monolens_graph::batch::PAGE_SIZE;
 use monolens_graph::check::StateTable;
 use monolens_graph::ops::Heads;
 use monolens_graph::{BackendError, DType, eight};
@@ -86,7 +88,30 @@ impl State {
         }
     }
 
-    /// Writes it.
+    /// The keys or values of a kv head from a slot on.
+    pub(crate) fn heads_from(&self, heads: &Heads, slot: usize, head: usize) -> HeadRows<'_> {
+        let at = slot * self.width + head * heads.size;
+        match &self.data {
+            Contents::Floats(Floats::F32(v)) => HeadRows::F32(&v[at..], self.width),
+            Contents::Floats(Floats::F16(v)) => HeadRows::F16(&v[at..], self.width),
+            Contents::Floats(Floats::BF16(v)) => HeadRows::BF16(&v[at..], self.width),
+            Contents::Records(bytes) => {
+                let at = slot * self.width + head * eight::bytes(heads.size);
+                HeadRows::Records(&bytes[at..], self.width)
+            }
+        }
+    }
+
+    /// Asks for part `part` of `parts` of the bytes of a page, to be read soon.
+    pub(crate) fn prefetch(&self, slot: usize, part: usize, parts: usize) {
+        let bytes = self.data.bytes();
+        let row = bytes.len() / self.rows.max(1);
+        let (from, len) = (slot * row, PAGE_SIZE * row);
+        let part = from + len * part / parts..from + len * (part + 1) / parts;
+        prefetch(bytes.get(part).unwrap_or_default());
+    }
+
+    /// Writes the key or value of a kv head in a slot.
     pub(crate) fn write_head(&mut self, heads: &Heads, slot: usize, head: usize, values: &[f32]) {
         match &mut self.data {
             Contents::Floats(floats) => floats.write(slot * self.width + head * heads.size, values),
@@ -104,6 +129,16 @@ impl State {
             bytes: self.data.bytes().to_vec(),
         }
     }
+}
+
+fn prefetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bytes.chunks(64) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: every x86-64 has the instruction, and it may be given any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+    }
+    let _ = bytes;
 }
 
 /// All states of a backend.

@@ -183,7 +183,7 @@ unsafe fn product(x: Packed<'_>, w: &[bf16], out: &mut [f32]) {
     }
 }
 
-mod x86 {
+pub(super) mod x86 {
     use super::super::GroupedView;
     use super::LANES;
     use half::bf16;
@@ -191,7 +191,7 @@ mod x86 {
 
     /// Sixteen pairs of bf16.
     #[target_feature(enable = "avx512f,avx512bf16")]
-    pub(super) fn round(x: &[f32; 2 * LANES]) -> [u32; LANES] {
+    pub(in super::super) fn round(x: &[f32; 2 * LANES]) -> [u32; LANES] {
         let (low, high) = x.split_at(LANES);
         // SAFETY: both halves have a vector's elements, and a vector is as large as sixteen pairs.
         unsafe {

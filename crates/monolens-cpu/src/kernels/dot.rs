@@ -1,4 +1,4 @@
-//! Dot products, and sums of scaled vectors.
+//! Dot products.
 
 use super::View;
 use crate::Isa;
@@ -64,40 +64,6 @@ pub fn dot(isa: Isa, x: &[f32], w: View<'_>) -> f32 {
                     Level::Avx2 => unsafe { x86::dot_i8_avx2(x, w) },
                     _ => plain(x, w, f32::from),
                 }
-        }
-    }
-}
-
-/// `out += a · w`.
-pub fn add_scaled(isa: Isa, out: &mut [f32], a: f32, w: View<'_>) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn avx2(out: &mut [f32], a: f32, w: View<'_>) {
-            add_scaled_here(out, a, w);
-        }
-        if isa.0 >= Level::Avx2 && is_x86_feature_detected!("f16c") {
-            // SAFETY: an `Isa` is only made on a machine that has it, and f16c has just been found.
-            return unsafe { avx2(out, a, w) };
-        }
-    }
-    let _ = isa;
-    add_scaled_here(out, a, w);
-}
-
-/// Plain loops, which compilers turn into vectors.
-#[inline(always)]
-fn add_scaled_here(out: &mut [f32], a: f32, w: View<'_>) {
-    match w {
-        View::F32(w) => out.iter_mut().zip(w).for_each(|(y, &x)| *y += a * x),
-        View::BF16(w) => out.iter_mut().zip(w).for_each(|(y, &x)| *y += a * widen(x)),
-        View::F16(w) => out.iter_mut().zip(w).for_each(|(y, &x)| *y += a * x.to_f32()),
-        View::Grouped(w) => w.units(|at, unit| {
-            out[at..].iter_mut().zip(unit).for_each(|(y, &x)| *y += a * x);
-        }),
-        View::Scaled(w, scale) => {
-            let a = a * scale;
-            out.iter_mut().zip(w).for_each(|(y, &x)| *y += a * f32::from(x));
         }
     }
 }

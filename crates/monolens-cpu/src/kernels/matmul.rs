@@ -64,6 +64,11 @@ pub fn matmul(product: Product<'_>, x: &[f32], inner: usize, weights: &[View<'_>
         Level::Avx512 | Level::Avx512Bf16 if small => FEW_VECTORS,
         _ => FEW,
     };
+    #[cfg(target_arch = "x86_64")]
+    if pairs && rows <= few && weights.iter().all(|w| matches!(w, View::BF16(_))) {
+        // SAFETY: an `Isa` is only made on a machine that has it.
+        return unsafe { job.few_pairs() };
+    }
     if rows <= few {
         return job.stream();
     }

@@ -2,8 +2,11 @@
 //!
 //! Every function takes the [`crate::Isa`] to use, so that tests can hold each path to the plain one.
 
+mod attend;
 #[cfg(target_arch = "x86_64")]
 mod bf16;
+#[cfg(target_arch = "x86_64")]
+mod bf16_rows;
 mod dot;
 mod exp;
 mod gemm;
@@ -15,7 +18,8 @@ mod shared;
 
 pub use crate::grouped::GroupedView;
 pub use crate::weight::View;
-pub use dot::{add_scaled, dot};
+pub use attend::{HeadRows, Span, add_values, scores};
+pub use dot::dot;
 pub use exp::{exponentials, swiglu};
 pub use gemm::{Matrix, MatrixMut, gemm};
 pub use gemv::{ROWS, gemv};

@@ -1,12 +1,13 @@
 //! Causal grouped-query attention over the paged KV cache.
 //!
 //! A block of queries of one sequence goes past its keys in chunks with a running maximum and sum (online softmax): both
-//! products are matrix products. A block of one row, as in decoding, reads keys and values where they lie.
+//! products are matrix products. A single row, as in decoding, is in `attention_row.rs`.
 
+use super::attention_row::Rows;
 use super::paged::Pages;
-use super::softmax::{largest, softmax};
+use super::softmax::largest;
 use crate::frame::Frame;
-use crate::kernels::{Matrix, MatrixMut, SharedRows, add_scaled, dot, exponentials, gemm};
+use crate::kernels::{Matrix, MatrixMut, SharedRows, exponentials, gemm};
 use crate::state::{State, States};
 use monolens_graph::batch::RowInfo;
 use monolens_graph::ops::{Attention, Heads};
@@ -18,15 +19,15 @@ const CHUNK: usize = 128;
 const ROWS: usize = 64;
 
 /// All that does not depend on the block.
-struct Attend<'a> {
-    frame: &'a Frame<'a>,
-    heads: Heads,
-    scale: f32,
+pub(super) struct Attend<'a> {
+    pub(super) frame: &'a Frame<'a>,
+    pub(super) heads: Heads,
+    pub(super) scale: f32,
     queries: &'a [f32],
-    infos: &'a [RowInfo],
-    pages: Pages<'a>,
-    keys: &'a State,
-    values: &'a State,
+    pub(super) infos: &'a [RowInfo],
+    pub(super) pages: Pages<'a>,
+    pub(super) keys: &'a State,
+    pub(super) values: &'a State,
     out: SharedRows<'a>,
 }
 
@@ -43,15 +44,14 @@ pub(super) fn run(op: &Attention, frame: &Frame<'_>, states: &States, out: &mut 
         values: v,
         out: SharedRows::new(out, op.heads.query_width()),
     };
-    let blocks = joined(frame.u32s(3), attend.infos);
+    let (single, blocks): (Vec<_>, Vec<_>) =
+        joined(frame.u32s(3), attend.infos).into_iter().partition(|&(_, count)| count == 1);
     frame.product.pool.each(blocks.len() * op.heads.kv, |task| {
         // Later blocks have more keys: they go first, so that threads end together.
         let (first, count) = blocks[blocks.len() - 1 - task / op.heads.kv];
-        match count {
-            1 => attend.row(first, task % op.heads.kv),
-            _ => attend.block(first, count, task % op.heads.kv),
-        }
+        attend.block(first, count, task % op.heads.kv);
     });
+    Rows::new(&attend, single.into_iter().map(|(row, _)| row)).run();
 }
 
 /// The query blocks as (first row, rows), neighbours of one sequence put together.
@@ -74,39 +74,19 @@ fn joined(blocks: &[u32], infos: &[RowInfo]) -> Vec<(usize, usize)> {
 }
 
 impl Attend<'_> {
-    fn query(&self, row: usize, head: usize) -> &[f32] {
-        &self.queries[row * self.heads.query_width() + head * self.heads.size..][..self.heads.size]
+    /// All heads of a row's query.
+    pub(super) fn queries(&self, row: usize) -> &[f32] {
+        &self.queries[row * self.heads.query_width()..][..self.heads.query_width()]
     }
 
-    /// The query heads of one kv head in one row.
-    fn row(&self, row: usize, kv_head: usize) {
-        let (group, d) = (self.heads.group(), self.heads.size);
-        let info = self.infos[row];
-        let count = info.position as usize + 1;
-        let isa = self.frame.product.isa;
-        // SAFETY: each task has its own row and heads.
-        let out = unsafe { self.out.part(row, kv_head * group * d, group * d) };
-        self.frame.product.pool.scratch(group * count, |scores| {
-            self.pages.each(info.sequence, 0, count, |key, slot, n| {
-                for i in 0..n {
-                    let k = self.keys.head(&self.heads, slot + i, kv_head);
-                    for g in 0..group {
-                        let q = self.query(row, kv_head * group + g);
-                        scores[g * count + key + i] = self.scale * dot(isa, q, k);
-                    }
-                }
-            });
-            scores.chunks_exact_mut(count).for_each(|scores| softmax(isa, scores));
-            out.fill(0.0);
-            self.pages.each(info.sequence, 0, count, |key, slot, n| {
-                for i in 0..n {
-                    let v = self.values.head(&self.heads, slot + i, kv_head);
-                    for (g, out) in out.chunks_exact_mut(d).enumerate() {
-                        add_scaled(isa, out, scores[g * count + key + i], v);
-                    }
-                }
-            });
-        });
+    /// All heads of a row's result.
+    ///
+    /// # Safety
+    /// No other part of the row is in use.
+    #[allow(clippy::mut_from_ref, reason = "callers have rows of their own")]
+    pub(super) unsafe fn result(&self, row: usize) -> &mut [f32] {
+        // SAFETY: as the caller promises.
+        unsafe { self.out.part(row, 0, self.heads.query_width()) }
     }
 
     /// The query heads of one kv head in a block of rows.
@@ -121,7 +101,8 @@ impl Attend<'_> {
         self.frame.product.pool.scratch(sizes.iter().sum(), |scratch| {
             let [q, sum_v, scores, k, v, most, total] = cut(scratch, sizes);
             for (i, q) in q.chunks_exact_mut(d).enumerate() {
-                q.copy_from_slice(self.query(first + i / group, kv_head * group + i % group));
+                let head = kv_head * group + i % group;
+                q.copy_from_slice(&self.queries(first + i / group)[head * d..][..d]);
             }
             sum_v.fill(0.0);
             most.fill(f32::NEG_INFINITY);

@@ -4,6 +4,7 @@
 mod add;
 mod attention;
 mod attention_map;
+mod attention_row;
 mod embed;
 mod gate_up;
 mod gather_rows;

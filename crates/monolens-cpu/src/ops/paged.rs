@@ -10,6 +10,11 @@ pub(super) struct Pages<'a> {
 }
 
 impl Pages<'_> {
+    /// The first slot of the page that holds a key of a sequence.
+    pub(super) fn slot(self, sequence: u32, key: usize) -> usize {
+        self.table[sequence as usize * self.per_sequence + key / PAGE_SIZE] as usize * PAGE_SIZE
+    }
+
     /// Calls `page(first key, first slot, keys)` for the pages that hold keys `from..to` of a sequence; `from` begins a
     /// page.
     pub(super) fn each(
