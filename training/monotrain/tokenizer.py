@@ -94,6 +94,7 @@ def fake_records(rng, n: int):
             {"t": "two", "a": [ca, sa], "b": [cb, sb], "rel": rel, "bg": bg},
             {"t": "digit", "d": int(rng.integers(10)), "c": ca, "bg": bg},
             {"t": "flag", "n": one(rng, flags), "bg": bg},
+            {"t": "photo", "set": "", "n": one(rng, list(questions.PHOTOS))},
         ])  # fmt: skip
 
 
