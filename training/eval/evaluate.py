@@ -83,13 +83,14 @@ def main() -> None:
     parser.add_argument("--binary", default=os.environ.get("MONOLENS", str(ROOT.parent / "target" / "release" / "monolens")))
     parser.add_argument("--n", type=int, default=600, help="pictures of each set")
     parser.add_argument("--tasks", nargs="*", choices=list(TASKS), help="all that are taught, if none is named")
+    parser.add_argument("--core", action="store_true", help="only pictures of the names marked in data/things.txt")
     parser.add_argument("--json", type=Path, help="write the numbers here")
     parser.add_argument("--confusions", type=Path, help="write a picture of wrong answers about things here")
     parser.add_argument("extra", nargs="*", help="further arguments for monolens (after --)")
     args = parser.parse_args()
     ask = pytorch(args.model) if args.engine == "pytorch" else monolens(args.model, args.binary, args.extra)
     data = tomllib.loads((ROOT / "config.toml").read_text())["data"]
-    only_core = data["only_core"]
+    only_core = data["only_core"] or args.core
     tile = checkpoint.read_config(args.model).tile
     numbers: dict[str, dict] = {}
     wrong: list[tuple[np.ndarray, dict]] = []
