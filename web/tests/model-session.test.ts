@@ -37,7 +37,7 @@ class FakeLoad {
     await settled();
   }
 
-  async fail(code: 'not-found' | 'corrupt' | 'cancelled'): Promise<void> {
+  async fail(code: 'not-found' | 'corrupt' | 'cancelled' | 'out-of-memory'): Promise<void> {
     this.#reject(new MonolensError(code, 'no'));
     await settled();
   }
@@ -151,6 +151,18 @@ describe('a model that cannot be loaded', () => {
     press('Try again');
     expect(loads.at(-1)?.source).toBe('a/');
     expect(shown()).toMatchObject({ error: undefined, loading: true });
+  });
+
+  it('is offered in fewer bits where memory was short', async () => {
+    await begin('a/').succeed();
+    const second = begin('b/', { backend: 'wgpu', weights: '8bit', kv: undefined });
+    second.reach('weights');
+    await second.fail('out-of-memory');
+    await loads.at(-1)?.succeed();
+    press('Try with 4 bits');
+    expect(loads.at(-1)).toMatchObject({ source: 'b/', options: { weights: '4bit', kv: '8bit' } });
+    await loads.at(-1)?.fail('out-of-memory');
+    expect(shown().buttons).toContain('Try again');
   });
 
   it('is no fault where the visitor ended it, and the working one stays', async () => {

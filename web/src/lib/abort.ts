@@ -11,6 +11,6 @@ export function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefine
     const abort = () => reject(cancelled());
     if (signal.aborted) abort();
     signal.addEventListener('abort', abort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });
 }

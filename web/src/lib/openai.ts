@@ -32,6 +32,8 @@ export interface ImagePart {
 const MARK = '<image>';
 
 export async function toWire(messages: readonly Message[], signal?: AbortSignal): Promise<WireMessage[]> {
+  // JavaScript hands over anything.
+  if (!Array.isArray(messages)) throw new MonolensError('bad-request', 'expected a list of messages');
   if (messages.length === 0) throw new MonolensError('bad-request', 'there are no messages');
   return Promise.all(messages.map((message) => wireMessage(message, signal)));
 }
@@ -39,6 +41,7 @@ export async function toWire(messages: readonly Message[], signal?: AbortSignal)
 async function wireMessage({ role, content }: Message, signal: AbortSignal | undefined): Promise<WireMessage> {
   if (!['system', 'user', 'assistant'].includes(role)) throw new MonolensError('bad-request', `no role "${role}"`);
   if (typeof content === 'string') return { role, text: content, images: [] };
+  if (!Array.isArray(content)) throw new MonolensError('bad-request', `no content of type "${typeof content}"`);
   const images = await Promise.all(
     content.filter((part) => part.type !== 'text').map((part) => wireImage(part, signal)),
   );

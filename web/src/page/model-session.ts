@@ -164,17 +164,17 @@ export class ModelSession {
   }
 
   async #failed(error: unknown, choice: Choice, mayFallBack: boolean): Promise<void> {
-    const retry = textButton('retry', 'Try again', () => void this.load(choice.source, choice.how), 'primary');
+    const retry = this.#retry(error, choice);
     const last = this.#last;
     if (this.model && last) {
       const name = nameOf(last.source);
-      this.#status.failed(error, `${name} is still here.`, [retry, this.#dismiss()]);
+      this.#status.failed(error, `${name} is still here.`, [...retry, this.#dismiss()]);
       this.host.say(`${name} is still here.`);
       return;
     }
     if (mayFallBack && last && last !== choice) {
       const name = nameOf(last.source);
-      this.#status.failed(error, `${name} is loaded again.`, [retry, this.#dismiss()]);
+      this.#status.failed(error, `${name} is loaded again.`, [...retry, this.#dismiss()]);
       this.host.say(`${name} is loaded again.`);
       await this.#load(last, false);
       return;
@@ -186,7 +186,15 @@ export class ModelSession {
     const auto: How = { backend: 'auto', weights: undefined, kv: undefined };
     const bundled = textButton('box', `Use ${BUNDLED_NAME}`, () => void this.load(BUNDLED, auto));
     const own = isBundled(choice.source) && choice.how.backend === 'auto';
-    this.#status.failed(error, '', own ? [retry] : [retry, bundled]);
+    this.#status.failed(error, '', own ? retry : [...retry, bundled]);
+  }
+
+  /** Ways to try once more what failed. */
+  #retry(error: unknown, { source, how }: Choice): HTMLElement[] {
+    const again = (label: string, changed: How) =>
+      textButton('retry', label, () => void this.load(source, changed), 'primary');
+    if (codeOf(error) !== 'out-of-memory' || how.weights === '4bit') return [again('Try again', how)];
+    return [again('Try with 4 bits', { ...how, weights: '4bit', kv: '8bit' })];
   }
 
   #dismiss(): HTMLElement {
