@@ -71,7 +71,13 @@ describe('what is saved', () => {
     const running = conversation.beginAnswer();
     running.text = 'so far';
     const settings = { system: 'Be brief.', temperature: 0.5 };
-    await new Saved(factory).save({ turns: conversation.turns, settings, model: 'models/x/', weights: '4bit', kv: '8bit' });
+    await new Saved(factory).save({
+      turns: conversation.turns,
+      settings,
+      model: 'models/x/',
+      weights: '4bit',
+      kv: '8bit',
+    });
     const state = await new Saved(factory).load();
     expect(state.settings).toEqual(settings);
     expect(state.model).toBe('models/x/');

@@ -18,7 +18,14 @@ const GPU_WORDS = /kernel|tier|workgroup|adapter|exited|launch/i;
 const gpu = new FakeEngine().info();
 const cpu: ModelInfo = {
   ...gpu,
-  device: { kind: 'cpu', name: 'CPU (WebAssembly)', tier: 'simd128', detail: '1 thread', isGpu: false, reason: 'Asked.' },
+  device: {
+    kind: 'cpu',
+    name: 'CPU (WebAssembly)',
+    tier: 'simd128',
+    detail: '1 thread',
+    isGpu: false,
+    reason: 'Asked.',
+  },
 };
 const segments: Segment[] = [
   { kind: 'system', tokens: 10 },
@@ -85,8 +92,8 @@ describe('what a picture shows', () => {
     expect(tileText(info)).toBe('3 × 2 tiles + overview · 112 tokens');
   });
 
-  it('is the boxes of a grounding answer with their phrases, text as text', async () => {
-    const picture = await Picture.of(new Blob(['x']), 'street.png');
+  it('is the boxes of a grounding answer with their phrases, text as text', () => {
+    const picture = new Picture('1', new Blob(['x']), 'street.png');
     const view = boxesView(picture, [
       {
         phrase: 'bicycle',

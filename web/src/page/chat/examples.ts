@@ -76,7 +76,11 @@ export class Examples {
       this.#origin.set(picture.id, entry);
       this.onChoose({ question: entry.question, picture });
     } catch (error) {
-      notify('picture', 'error', `${entry.image} could not be fetched: ${error instanceof Error ? error.message : error}`);
+      notify(
+        'picture',
+        'error',
+        `${entry.image} could not be fetched: ${error instanceof Error ? error.message : error}`,
+      );
     }
   }
 
