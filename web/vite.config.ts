@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
+import { requireAssets } from './build/assets.ts';
 import { contentSecurityPolicy } from './build/csp.ts';
 import { wasmAlias } from './build/wasm-alias.ts';
 
@@ -14,7 +15,7 @@ export default defineConfig(({ command, mode }) => {
   };
   return {
     base: './',
-    plugins: [contentSecurityPolicy()],
+    plugins: [requireAssets(), contentSecurityPolicy()],
     resolve: { alias: [command === 'serve' && mode === 'fake' ? fake : wasmAlias()] },
     worker: { format: 'es' },
     build: { target: 'es2022', modulePreload: { polyfill: false } },

@@ -22,6 +22,48 @@ test('several pictures in one question are answered as the native command answer
   expect(await monolens.figure('Prompt')).toContain(`${native.stats.prompt_tokens} tokens`);
 });
 
+test('the bundled model says that it knows one picture at a time, another model does not', async ({ monolens, site }) => {
+  await monolens.open(site.url);
+  const advice = monolens.page.getByText(/was trained on one picture at a time/);
+  await monolens.choose(example('guitar.png'));
+  await expect(advice).toHaveCount(0);
+  await monolens.ask(QUESTION);
+  await expect(advice).toHaveCount(0);
+  // The second one of the conversation, then the first one of a new one.
+  await monolens.choose(example('rocket.png'));
+  await expect(advice).toBeVisible();
+  await monolens.page.getByRole('button', { name: 'Remove rocket.png' }).click();
+  await expect(advice).toHaveCount(0);
+  await monolens.choose(example('rocket.png'));
+  await monolens.page.getByRole('button', { name: 'New conversation' }).click();
+  await expect(advice).toHaveCount(0);
+  await monolens.open(site.url, ON_CPU + TALKATIVE);
+  await monolens.choose(example('guitar.png'), example('rocket.png'));
+  await expect(advice).toHaveCount(0);
+});
+
+test('a picture shows its tiles as the model cuts them', async ({ monolens, site }) => {
+  await monolens.open(site.url, ON_CPU + TALKATIVE);
+  await monolens.choose(example('example.png'));
+  const figure = monolens.attached.first();
+  await expect(figure).toContainText(/\d × \d tiles/);
+  const [columns, rows] = /(\d) × (\d) tiles/.exec(await figure.innerText())?.slice(1).map(Number) ?? [];
+  await expect(figure.locator('.tile-grid line')).toHaveCount((columns ?? 0) + (rows ?? 0) - 2);
+});
+
+test('a system prompt is obeyed as the native command obeys it', async ({ monolens, site }) => {
+  await monolens.open(site.url, ON_CPU + TALKATIVE);
+  await monolens.page.getByRole('button', { name: 'Settings' }).click();
+  const system = 'Be brief and speak of nothing but the sea.';
+  await monolens.page.getByLabel('System prompt').fill(system);
+  await monolens.page.keyboard.press('Escape');
+  await monolens.openInside();
+  await monolens.ask(QUESTION);
+  const native = ask(QUESTION, [], 'tests/golden/mono-v1/bf16', '--system', system);
+  expect(await monolens.figure('Prompt')).toContain(`${native.stats.prompt_tokens} tokens`);
+  expect(await monolens.figure('Answer')).toBe(`${native.stats.generated_tokens} tokens`);
+});
+
 test('a follow-up question about the same picture does no image work', async ({ monolens, site }) => {
   await monolens.open(site.url, ON_CPU + TALKATIVE);
   await monolens.choose(example('example.png'));

@@ -13,10 +13,17 @@ interface Answered {
 /** What `pages/library.js` gives to the window. */
 interface Library {
   ready?: boolean;
-  load(url: string, options?: object): Promise<{ device: { kind: string } }>;
+  load(url: unknown, options?: object): Promise<{ device: { kind: string } }>;
   ask(text: string, pictures: string[], options?: object): Promise<Answered>;
   failure(action: () => Promise<unknown>): Promise<string | undefined>;
-  model: { dispose(): void; loseDevice(): Promise<void>; stats(): Promise<{ memory: { weights: number } }> };
+  model: {
+    dispose(): void;
+    loseDevice(): Promise<void>;
+    stats(): Promise<{ memory: { weights: number } }>;
+    prepare(image: Blob, options?: object): Promise<unknown>;
+    attention(messages: object[], ids: number[], options: object): Promise<unknown>;
+    selfTest(url: string, options?: object): Promise<{ ok: boolean }>;
+  };
 }
 declare const window: Window & Library;
 
@@ -83,9 +90,40 @@ test('loading and answers end when their signal says so', async ({ page }) => {
   expect(codes).toEqual(['cancelled', 'cancelled', 3]);
 });
 
+test('all work on the way can be cancelled, before it begins and after', async ({ page }) => {
+  const outcome = await page.evaluate(async (question) => {
+    await window.load('/golden/mono-v1/bf16/', { backend: 'cpu' });
+    const image = await (await fetch('/examples/example.png')).blob();
+    const content = [{ type: 'image', image }, { type: 'text', text: question }];
+    const { model } = window;
+    const works: Record<string, (signal: AbortSignal) => Promise<unknown>> = {
+      prepare: (signal) => model.prepare(image, { signal }),
+      attention: (signal) => model.attention([{ role: 'user', content }], [5, 6], { from: 0, to: 1, signal }),
+      selfTest: (signal) => model.selfTest('/selftest/', { signal }),
+      chat: (signal) => window.ask(question, ['/examples/example.png'], { signal }),
+    };
+    const codes: Record<string, (string | undefined)[]> = {};
+    for (const [name, work] of Object.entries(works)) {
+      const before = await window.failure(() => work(AbortSignal.abort()));
+      const later = new AbortController();
+      const after = window.failure(() => work(later.signal));
+      later.abort();
+      codes[name] = [before, await after];
+    }
+    // The model is as good as before, and what is not cancelled ends well.
+    const { ok } = await model.selfTest('/selftest/');
+    return { codes, ok, ids: (await window.ask(question, [], { maxNewTokens: 3 })).ids.length };
+  }, QUESTION);
+  const both = ['cancelled', 'cancelled'];
+  expect(outcome).toEqual({ codes: { prepare: both, attention: both, selfTest: both, chat: both }, ok: true, ids: 3 });
+});
+
 test('bad input has codes', async ({ page }) => {
   const codes = await page.evaluate(async () => {
     const nowhere = await window.failure(() => window.load('/nowhere/', { backend: 'cpu' }));
+    const noModels: (string | undefined)[] = [];
+    for (const source of [undefined, {}, 7, 'ftp://localhost/']) noModels.push(await window.failure(() => window.load(source)));
+    const kv = await window.failure(() => window.load('/golden/mono-v1/bf16/', { backend: 'cpu', kv: '3bit' }));
     await window.load('/golden/mono-v1/bf16/', { backend: 'cpu' });
     const noImage = await window.failure(() => window.ask('?', ['data:image/png;base64,AAAA']));
     const noFile = await window.failure(() => window.ask('?', ['/examples/none.png']));
@@ -93,10 +131,12 @@ test('bad input has codes', async ({ page }) => {
     const odd = await window.failure(() => window.ask('?', [], { temperature: -1 }));
     const weights = await window.failure(() => window.load('/golden/mono-v1/bf16/', { backend: 'cpu', weights: '3bit' }));
     const long = await window.failure(() => window.ask('why '.repeat(40_000), []));
-    return { nowhere, noImage, noFile, noText, odd, weights, long };
+    return { nowhere, noModels, kv, noImage, noFile, noText, odd, weights, long };
   });
   expect(codes).toEqual({
     nowhere: 'not-found',
+    noModels: Array<string>(4).fill('bad-request'),
+    kv: 'bad-request',
     noImage: 'bad-image',
     noFile: 'not-found',
     noText: 'bad-request',

@@ -21,13 +21,104 @@ test('a second visit downloads no weights', async ({ monolens, site }) => {
   expect(await monolens.ask(QUESTION)).toBe(ask(QUESTION, ['examples/guitar.png']).answer);
 });
 
-test.describe('a model from an address', () => {
-  const load = async (monolens: MonolensPage, url: string) => {
-    await monolens.page.getByRole('button', { name: /^Model:/ }).click();
-    await monolens.page.getByLabel(/^Address of the folder/).fill(url);
-    await monolens.page.getByRole('button', { name: 'Load', exact: true }).click();
+const load = async (monolens: MonolensPage, url: string) => {
+  await monolens.page.getByRole('button', { name: /^Model:/ }).click();
+  await monolens.page.getByLabel(/^Address of the folder/).fill(url);
+  await monolens.page.getByRole('button', { name: 'Load', exact: true }).click();
+};
+
+test('loading shows bytes, rate and what is being done', async ({ monolens, site }) => {
+  site.faults = [{ path: WEIGHTS, delay: 1500 }];
+  await monolens.page.goto(site.url + ON_CPU);
+  await expect(monolens.loading).toBeVisible();
+  await expect(monolens.page.getByText(/^Loading weights .* · [\d.]+ MB of [\d.]+ MB, .* downloaded.* · .*B\/s$/)).toBeVisible();
+  await monolens.ready();
+});
+
+test.describe('a model that cannot be loaded leaves the working one', () => {
+  const works = async (monolens: MonolensPage) => {
+    await expect(monolens.page.getByRole('button', { name: /^Model:/ })).toContainText('mono-tiny');
+    await monolens.choose(example('rocket.png'));
+    expect(await monolens.ask(QUESTION)).toBe(ask(QUESTION, ['examples/rocket.png']).answer);
   };
 
+  test('where the address is wrong', async ({ monolens, site }) => {
+    await monolens.open(site.url);
+    await load(monolens, `${site.url}nowhere/`);
+    await expect(monolens.page.getByRole('alert')).toHaveAttribute('data-code', 'not-found');
+    await expect(monolens.page.getByText('mono-tiny is still here.').first()).toBeVisible();
+    await works(monolens);
+    // What was wrong is to be read until the visitor has done so.
+    await monolens.page.getByRole('button', { name: 'Dismiss' }).click();
+    await expect(monolens.page.getByRole('alert')).toHaveCount(0);
+    // The next visit has the model that works.
+    await monolens.page.reload();
+    await monolens.ready();
+    await expect(monolens.page.getByRole('button', { name: /^Model:/ })).toContainText('mono-tiny');
+  });
+
+  test('where the folder is no model', async ({ monolens, site }) => {
+    await monolens.open(site.url);
+    await monolens.page.getByRole('button', { name: /^Model:/ }).click();
+    await monolens.page.getByLabel('Files of a model').setInputFiles(join(ROOT, 'examples'));
+    await expect(monolens.page.getByRole('alert')).toHaveAttribute('data-code', 'not-found');
+    await works(monolens);
+  });
+
+  test('where loading was cancelled', async ({ monolens, site }) => {
+    await monolens.open(site.url);
+    site.faults = [{ path: /golden/, delay: 3000 }];
+    await load(monolens, `${site.url}golden/mono-v1/bf16/`);
+    await monolens.page.getByRole('button', { name: 'Cancel' }).click();
+    await expect(monolens.page.getByText('Loading was cancelled.')).toBeVisible();
+    await expect(monolens.loading).toBeHidden();
+    await works(monolens);
+  });
+
+  test('again where its weights are damaged, which shows when they have taken its place', async ({ monolens, site }) => {
+    const other = await Site.start({ '/damaged/': join(ROOT, 'web/dist/models/mono-tiny') }, { cors: true });
+    other.faults = [{ path: /model\.safetensors$/, flipByte: 5_000_000 }];
+    await monolens.open(site.url);
+    await load(monolens, `${other.url}damaged/`);
+    await expect(monolens.page.getByRole('alert')).toHaveAttribute('data-code', 'corrupt');
+    await monolens.ready();
+    await expect(monolens.page.getByRole('alert')).toHaveAttribute('data-code', 'corrupt');
+    await works(monolens);
+    await other.stop();
+  });
+});
+
+test('weights, keys and values can be kept in fewer bits, also on the next visit', async ({ monolens, site }) => {
+  await monolens.open(site.url);
+  await monolens.openInside();
+  const memory = async () => {
+    const text = await monolens.figure('Memory');
+    const bytes = (name: string) => {
+      const [, number, unit] = new RegExp(`${name} ([\\d.]+) ([kM])B`).exec(text) ?? [];
+      return Number(number) * (unit === 'M' ? 1e6 : 1e3);
+    };
+    return { weights: bytes('weights'), cache: bytes('cache') };
+  };
+  const before = await memory();
+  await monolens.page.getByRole('button', { name: /^Model:/ }).click();
+  const dialog = monolens.page.getByRole('dialog', { name: 'Model' });
+  await dialog.getByLabel('Weights').selectOption('8bit');
+  await dialog.getByLabel(/^Keys and values/).selectOption('8bit');
+  await dialog.getByRole('button', { name: 'Load the current model this way' }).click();
+  await monolens.ready();
+  const smaller = { weights: before.weights * 0.7, cache: before.cache * 0.7 };
+  for (const visit of ['this', 'next']) {
+    if (visit === 'next') await monolens.page.reload();
+    await monolens.ready();
+    await expect.poll(async () => (await memory()).cache, visit).toBeLessThan(smaller.cache);
+    expect((await memory()).weights, visit).toBeLessThan(smaller.weights);
+  }
+  await monolens.choose(example('guitar.png'));
+  const native = ask(QUESTION, ['examples/guitar.png'], 'models/mono-tiny', '--weights', '8bit', '--kv', '8bit');
+  expect(await monolens.ask(QUESTION)).toBe(native.answer);
+});
+
+test.describe('a model from an address', () => {
   test('on another server is loaded once and kept', async ({ monolens, site }) => {
     const other = await Site.start({ '/': join(ROOT, 'tests/golden/mono-v1') }, { cors: true });
     await monolens.open(site.url);
@@ -137,14 +228,14 @@ test('what is stored is listed and can be freed', async ({ monolens, site }) => 
 });
 
 test.describe('a folder from disk', () => {
-  const dropFolder = async (page: import('@playwright/test').Page, folder: string) => {
+  const chooseFolder = async (page: import('@playwright/test').Page, folder: string) => {
     await page.getByRole('button', { name: /^Model:/ }).click();
     await page.getByLabel('Files of a model').setInputFiles(folder);
   };
 
   test('is read in slices and answers as the native command does', async ({ monolens, site }) => {
     await monolens.open(site.url);
-    await dropFolder(monolens.page, join(ROOT, 'tests/golden/mono-v1/sharded'));
+    await chooseFolder(monolens.page, join(ROOT, 'tests/golden/mono-v1/sharded'));
     await monolens.ready();
     await monolens.choose(example('example.png'));
     const native = ask(QUESTION, ['examples/example.png'], 'tests/golden/mono-v1/sharded');
@@ -153,12 +244,35 @@ test.describe('a folder from disk', () => {
     expect(await monolens.figure('Answer')).toBe(`${native.stats.generated_tokens} tokens`);
   });
 
+  test('can be dropped, and nothing of it leaves the browser', async ({ monolens, site }) => {
+    await monolens.open(site.url);
+    const folder = join(ROOT, 'tests/golden/mono-v1/bf16');
+    // As from a file manager: the browser itself makes files and folders of the paths.
+    const session = await monolens.page.context().newCDPSession(monolens.page);
+    const data = { items: [], files: [folder], dragOperationsMask: 1 };
+    const sent: string[] = [];
+    monolens.page.on('request', (request) => {
+      if (request.method() !== 'GET' && request.method() !== 'HEAD') sent.push(request.url());
+    });
+    for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
+      await session.send('Input.dispatchDragEvent', { type, x: 300, y: 300, data });
+    }
+    await expect(monolens.page.getByRole('button', { name: /^Model:/ })).toContainText('bf16');
+    await monolens.ready();
+    await monolens.openInside();
+    await monolens.choose(example('example.png'));
+    await monolens.ask(QUESTION);
+    const native = ask(QUESTION, ['examples/example.png'], 'tests/golden/mono-v1/bf16');
+    expect(await monolens.figure('Answer')).toBe(`${native.stats.generated_tokens} tokens`);
+    expect(sent).toEqual([]);
+  });
+
   test('with truncated weights is refused with a reason', async ({ monolens, site }) => {
     const folder = await mkdtemp(join(tmpdir(), 'monolens-model-'));
     await cp(join(ROOT, 'tests/golden/mono-v1/bf16'), folder, { recursive: true });
     await truncate(join(folder, 'model.safetensors'), 300_000);
     await monolens.open(site.url);
-    await dropFolder(monolens.page, folder);
+    await chooseFolder(monolens.page, folder);
     await expect(monolens.page.getByRole('alert')).toHaveAttribute('data-code', /bad-model|wrong-size/);
     await rm(folder, { recursive: true });
   });

@@ -19,6 +19,49 @@ test('a conversation survives a reload, with its pictures', async ({ monolens, s
   await expect(monolens.answers).toHaveCount(0);
 });
 
+test('a visit asks for nothing that is not there, and the console is quiet', async ({ monolens, site }) => {
+  const problems: string[] = [];
+  monolens.page.on('response', (response) => {
+    if (response.status() >= 400) problems.push(`${response.status()} ${response.url()}`);
+  });
+  monolens.page.on('console', (message) => {
+    if (['warning', 'error'].includes(message.type())) problems.push(`${message.type()}: ${message.text()}`);
+  });
+  await monolens.open(site.url);
+  await monolens.openInside();
+  await expect.poll(() => monolens.figure('Self-test')).toMatch(/^passed/);
+  await monolens.choose(example('rocket.png'));
+  await monolens.ask(QUESTION);
+  expect(problems).toEqual([]);
+});
+
+for (const [device, query] of Object.entries({ wgpu: ON_GPU, cpu: ON_CPU })) {
+  test(`the figures speak of what computes: ${device}`, async ({ monolens, site }) => {
+    await monolens.open(site.url, query);
+    await monolens.choose(example('rocket.png'));
+    await monolens.ask(QUESTION);
+    await monolens.openInside();
+    await expect.poll(() => monolens.figure('Self-test')).toMatch(/^passed/);
+    const panel = monolens.page.getByRole('complementary', { name: 'See inside' });
+    for (const name of ['Time to first token', 'Tokens a second', 'Memory', 'WASM memory', 'Runs on']) {
+      expect(await monolens.figure(name), name).not.toBe('');
+    }
+    const strip = panel.getByRole('img', { name: /^Token sequence: / });
+    if (device === 'wgpu') {
+      expect(await monolens.figure('Kernel launches')).toMatch(/decode \d+/);
+      expect(await monolens.figure('Tier')).toBe('baseline');
+      await expect(strip).toHaveAccessibleName(/workgroup rows exited early/);
+      await expect(panel.getByRole('button', { name: /Lose the GPU/ })).toBeVisible();
+    } else {
+      expect(await monolens.figure('Operators')).toMatch(/decode \d+/);
+      expect(await monolens.figure('Runs on')).toContain('CPU (WebAssembly)');
+      expect(await monolens.figure('Instructions')).toMatch(/^simd128\s+1 thread/);
+      await expect(strip).toHaveAccessibleName(/text experts computed \d+ rows/);
+      expect(await panel.innerText()).not.toMatch(/kernel|tier|workgroup|adapter|exited|GPU/i);
+    }
+  });
+}
+
 test('the page has a security policy without inline scripts', async ({ monolens, site }) => {
   const html = await (await fetch(site.url)).text();
   await monolens.page.goto(site.url + ON_CPU);
@@ -73,11 +116,39 @@ test('pointing at a word shows where in the picture it looked', async ({ monolen
   expect(drawn, 'different values in the heat map').toBeGreaterThan(8);
 });
 
-for (const scheme of ['light', 'dark'] as const) {
-  test(`no accessibility faults, ${scheme}, empty and with an answer`, async ({ monolens, site }) => {
+test('the layers of attention can be looked at one by one', async ({ monolens, site }) => {
+  await monolens.open(site.url);
+  await monolens.openInside();
+  await monolens.choose(example('example.png'));
+  await monolens.ask(QUESTION);
+  await monolens.answerText.locator('.word').last().hover();
+  const status = monolens.page.getByRole('status').filter({ hasText: 'of its attention' });
+  await expect(status).toBeVisible();
+  const drawn = () =>
+    monolens.page.locator('.map canvas').first().evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
+  const seen = new Set([await drawn()]);
+  const layer = monolens.page.getByRole('slider', { name: 'Layer' });
+  await layer.focus();
+  for (let i = 0; i < 3; i++) {
+    await layer.press('ArrowRight');
+    seen.add(await drawn());
+  }
+  await expect(layer).toHaveAttribute('aria-valuetext', /^3 of \d+$/);
+  expect(seen.size, 'different maps').toBe(4);
+});
+
+for (const [name, scheme, viewport] of [
+  ['light', 'light', undefined],
+  ['dark', 'dark', undefined],
+  ['on a phone', 'light', { width: 390, height: 844 }],
+] as const) {
+  test(`no accessibility faults, ${name}, empty and with an answer`, async ({ monolens, site }) => {
     await monolens.page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
+    if (viewport) await monolens.page.setViewportSize(viewport);
     await monolens.open(site.url);
     const faults = async () => {
+      const wide = await monolens.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      expect(wide, 'pixels beside the screen').toBeLessThanOrEqual(0);
       const { violations } = await new AxeBuilder({ page: monolens.page }).analyze();
       return violations.map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.target.join(' ')).join(', ')}`);
     };

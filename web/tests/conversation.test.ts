@@ -71,11 +71,17 @@ describe('what is saved', () => {
     const running = conversation.beginAnswer();
     running.text = 'so far';
     const settings = { system: 'Be brief.', temperature: 0.5 };
-    await new Saved(factory).save({ turns: conversation.turns, settings, model: 'models/x/', weights: '4bit' });
+    await new Saved(factory).save({
+      turns: conversation.turns,
+      settings,
+      model: 'models/x/',
+      weights: '4bit',
+      kv: '8bit',
+    });
     const state = await new Saved(factory).load();
     expect(state.settings).toEqual(settings);
     expect(state.model).toBe('models/x/');
-    expect(state.weights).toBe('4bit');
+    expect([state.weights, state.kv]).toEqual(['4bit', '8bit']);
     expect(state.turns.map(({ text }) => text)).toEqual(['What is it?', 'a dog', 'Still running?', 'so far']);
     expect(state.turns.at(-1)).toMatchObject({ status: 'done', reason: 'stopped' });
     const pictures = picturesOf(state.turns);

@@ -49,6 +49,8 @@ describe('messages in the OpenAI format', () => {
   it('are refused where they make no sense', async () => {
     const bad = (message: unknown) => toWire([message as Message]);
     await expect(toWire([])).rejects.toMatchObject({ code: 'bad-request' });
+    await expect(toWire('hello' as never)).rejects.toMatchObject({ code: 'bad-request' });
+    await expect(bad({ role: 'user' })).rejects.toMatchObject({ code: 'bad-request' });
     await expect(bad({ role: 'robot', content: 'x' })).rejects.toMatchObject({ code: 'bad-request' });
     await expect(bad({ role: 'user', content: [{ type: 'audio' }] })).rejects.toMatchObject({ code: 'bad-request' });
     expect(() => fromDataUrl('data:image/png;base64,***')).toThrow(MonolensError);
@@ -104,6 +106,12 @@ describe('an answer', () => {
     const answer = answering(['a', 'b', 'c', 'd']);
     for await (const piece of answer) if (piece === 'b') break;
     expect(await answer.finished).toMatchObject({ reason: 'stopped', text: 'ab' });
+  });
+
+  it('fails with an error of the library, whatever was thrown', async () => {
+    const answer = answering([], { end: new TypeError('odd') });
+    await expect(answer.finished).rejects.toBeInstanceOf(MonolensError);
+    await expect(answer.finished).rejects.toMatchObject({ code: 'internal', message: 'odd' });
   });
 
   it('fails where it fails', async () => {

@@ -52,6 +52,8 @@ impl Isa {
     /// The name shown to users.
     pub fn name(self) -> &'static str {
         match self.0 {
+            // In a browser, plain Rust that the compiler has made SIMD of.
+            Level::Scalar if cfg!(target_feature = "simd128") => "simd128",
             Level::Scalar => "scalar",
             Level::Neon => "neon",
             Level::Avx2 => "avx2",
@@ -63,6 +65,10 @@ impl Isa {
 
 /// The CPU's name, as it gives it itself.
 pub(crate) fn cpu_name() -> String {
+    // A browser does not tell which CPU it is.
+    if cfg!(target_arch = "wasm32") {
+        return "CPU (WebAssembly)".into();
+    }
     brand().unwrap_or_else(|| format!("{} CPU", std::env::consts::ARCH))
 }
 

@@ -2,6 +2,7 @@
  * Calls between two sides of a message port, in both directions: a call has parameters, any number of events on its way,
  * and a result or an error. An `AbortSignal` given on one side becomes an `AbortSignal` on the other.
  */
+import { cancelled } from '../lib/abort';
 import { fromWire, MonolensError, toWire, type WireError } from '../lib/errors';
 
 /** One method: what goes in, what comes on the way, what comes out. */
@@ -123,10 +124,6 @@ export class Peer<Remote extends { [K in keyof Remote]: Method<unknown, unknown,
       this.#running.delete(id);
     }
   }
-}
-
-function cancelled(): MonolensError {
-  return new MonolensError('cancelled', 'cancelled');
 }
 
 /** File contents are moved, not copied, where they own their whole buffer. */

@@ -1,5 +1,6 @@
 import type { AnswerStats, FinishReason, Grounded, Segment } from '../engine/contract';
 import type { ChatEvent, Finished } from '../engine/messages';
+import { asMonolensError } from './errors';
 
 /** What is known of an answer, now or at its end. */
 export interface AnswerResult {
@@ -47,7 +48,7 @@ export class Answer implements AsyncIterable<string> {
       },
       (error: unknown) => {
         this.#end();
-        throw error;
+        throw asMonolensError(error);
       },
     );
     // Whoever only reads the pieces is told by them.

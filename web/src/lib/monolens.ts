@@ -16,8 +16,9 @@ import type { SourceProgress } from '../sources/http-files';
 import { modelFolder } from '../sources/model-url';
 import { freeModels, listModels, openModels } from '../sources/opfs-store';
 import type { StoredModel } from '../sources/store';
+import { cancelled, untilAborted } from './abort';
 import { Answer } from './answer';
-import { MonolensError } from './errors';
+import { asMonolensError, MonolensError } from './errors';
 import { type Message, toWire } from './openai';
 
 /**
@@ -66,7 +67,12 @@ export class Monolens extends EventTarget {
 
   private constructor(files: ModelFiles | undefined) {
     super();
-    this.#worker = new Worker(new URL('../engine/worker.ts', import.meta.url), { type: 'module', name: 'monolens' });
+    try {
+      this.#worker = new Worker(new URL('../engine/worker.ts', import.meta.url), { type: 'module', name: 'monolens' });
+    } catch (error) {
+      // From another origin than the page's, or forbidden by the page's security policy.
+      throw asMonolensError(error);
+    }
     const handlers: Handlers<PageMethods> = {
       size: ({ name }) => required(files).size(name),
       read: ({ name, from, to }) => required(files).read(name, from, to),
@@ -111,7 +117,6 @@ export class Monolens extends EventTarget {
   chat(messages: readonly Message[], options: ChatOptions = {}): Answer {
     const { signal, onEvent, ...settings } = options;
     return new Answer(async (stop, take) => {
-      const cancelled = () => new MonolensError('cancelled', 'cancelled');
       if (signal?.aborted) throw cancelled();
       const params = { messages: await toWire(messages, signal), settings };
       const either = signal ? AbortSignal.any([stop, signal]) : stop;
@@ -130,7 +135,7 @@ export class Monolens extends EventTarget {
 
   /** Decodes and cuts a picture before it is asked about; asking then does not do it again. */
   prepare(image: Blob, { maxTiles, signal }: { maxTiles?: number; signal?: AbortSignal } = {}): Promise<ImageInfo> {
-    return this.#peer.call('prepare', { image, maxTiles }, { signal });
+    return untilAborted(this.#peer.call('prepare', { image, maxTiles }, { signal }), signal);
   }
 
   /** Where in the images the answer's tokens `[from, to)` looked, by layer. Images are counted over all messages. */
@@ -140,15 +145,16 @@ export class Monolens extends EventTarget {
     { from, to, signal }: { from: number; to: number; signal?: AbortSignal },
   ): Promise<Attention> {
     const params = { messages: await toWire(messages, signal), answerIds: [...answerIds], from, to };
-    return this.#peer.call('attention', params, { signal });
+    return untilAborted(this.#peer.call('attention', params, { signal }), signal);
   }
 
   /**
    * Runs the small golden model at `url` on this model's very device, because some drivers compute wrongly. Answers may be
    * under way meanwhile.
    */
-  selfTest(url: string | URL): Promise<SelfTest> {
-    return this.#peer.call('selfTest', { url: modelFolder(url, base()) });
+  async selfTest(url: string | URL, { signal }: { signal?: AbortSignal } = {}): Promise<SelfTest> {
+    const params = { url: modelFolder(url, base()) };
+    return untilAborted(this.#peer.call('selfTest', params, { signal }), signal);
   }
 
   stats(): Promise<EngineStats> {
@@ -190,8 +196,12 @@ function wireSource(source: ModelSource, cache: boolean): Source {
   }
   if (Array.isArray(source) || (typeof FileList !== 'undefined' && source instanceof FileList))
     return { kind: 'files', files: [...source] };
+  // JavaScript hands over anything.
+  if (typeof source !== 'object' || source === null) throw new MonolensError('bad-request', `"${source}" is no model`);
   if ('getFileHandle' in source) return { kind: 'directory', directory: source };
-  return { kind: 'page' };
+  const { size, read } = source as Partial<ModelFiles>;
+  if (typeof size === 'function' && typeof read === 'function') return { kind: 'page' };
+  throw new MonolensError('bad-request', 'a model is a URL, files, a folder, or an object with size() and read()');
 }
 
 /** The engine's part of the options; only plain data may cross to the worker. */

@@ -1,5 +1,6 @@
 /** Messages in the OpenAI chat format, and what becomes of them on the way to the engine. */
 import type { WireImage, WireMessage } from '../engine/messages';
+import { cancelled } from './abort';
 import { MonolensError } from './errors';
 
 export interface Message {
@@ -31,6 +32,8 @@ export interface ImagePart {
 const MARK = '<image>';
 
 export async function toWire(messages: readonly Message[], signal?: AbortSignal): Promise<WireMessage[]> {
+  // JavaScript hands over anything.
+  if (!Array.isArray(messages)) throw new MonolensError('bad-request', 'expected a list of messages');
   if (messages.length === 0) throw new MonolensError('bad-request', 'there are no messages');
   return Promise.all(messages.map((message) => wireMessage(message, signal)));
 }
@@ -38,6 +41,7 @@ export async function toWire(messages: readonly Message[], signal?: AbortSignal)
 async function wireMessage({ role, content }: Message, signal: AbortSignal | undefined): Promise<WireMessage> {
   if (!['system', 'user', 'assistant'].includes(role)) throw new MonolensError('bad-request', `no role "${role}"`);
   if (typeof content === 'string') return { role, text: content, images: [] };
+  if (!Array.isArray(content)) throw new MonolensError('bad-request', `no content of type "${typeof content}"`);
   const images = await Promise.all(
     content.filter((part) => part.type !== 'text').map((part) => wireImage(part, signal)),
   );
@@ -69,18 +73,16 @@ async function wireImage(part: ImageUrlPart | ImagePart, signal: AbortSignal | u
 async function fetched(url: string, signal: AbortSignal | undefined): Promise<Blob> {
   // Not by `fetch`: a page's security policy may forbid it to fetch `data:`.
   if (url.startsWith('data:')) return fromDataUrl(url);
-  let response: Response;
   try {
-    response = await fetch(url, { signal: signal ?? null });
-  } catch (error) {
-    if (signal?.aborted) throw new MonolensError('cancelled', 'cancelled');
-    throw new MonolensError('network', `${url}: ${error instanceof Error ? error.message : error}`);
-  }
-  if (!response.ok) {
+    const response = await fetch(url, { signal: signal ?? null });
+    if (response.ok) return await response.blob();
     const code = response.status === 404 ? 'not-found' : 'http';
     throw new MonolensError(code, `${url}: the server answered with status ${response.status}`);
+  } catch (error) {
+    if (error instanceof MonolensError) throw error;
+    if (signal?.aborted) throw cancelled();
+    throw new MonolensError('network', `${url}: ${error instanceof Error ? error.message : error}`);
   }
-  return response.blob();
 }
 
 export function fromDataUrl(url: string): Blob {
@@ -96,9 +98,15 @@ export function fromDataUrl(url: string): Blob {
 }
 
 async function encoded(bitmap: ImageBitmap): Promise<Blob> {
-  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
-  const context = canvas.getContext('2d');
-  if (!context) throw new MonolensError('internal', 'no canvas');
-  context.drawImage(bitmap, 0, 0);
-  return canvas.convertToBlob({ type: 'image/png' });
+  try {
+    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+    const context = canvas.getContext('2d');
+    if (!context) throw new MonolensError('internal', 'no canvas');
+    context.drawImage(bitmap, 0, 0);
+    return await canvas.convertToBlob({ type: 'image/png' });
+  } catch (error) {
+    // An ImageBitmap that was closed has no size and no pixels.
+    if (error instanceof MonolensError) throw error;
+    throw new MonolensError('bad-image', `an ImageBitmap: ${error instanceof Error ? error.message : error}`);
+  }
 }

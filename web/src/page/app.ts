@@ -8,8 +8,9 @@ import { explain } from './base/explain';
 import { integer } from './base/format';
 import { Latest } from './base/latest';
 import { notify } from './base/notices';
-import { BUNDLED, type Params } from './base/params';
+import type { Params } from './base/params';
 import { NO_SETTINGS, type PageSettings } from './base/settings';
+import { BUNDLED, picturesAdvice } from './bundled';
 import { Composer } from './chat/composer';
 import { type AnswerTurn, Conversation, picturesOf, type Question, toMessages } from './chat/conversation';
 import { Examples } from './chat/examples';
@@ -75,6 +76,7 @@ export class App {
       send: (text, pictures) => void this.#ask(text, pictures),
       stop: () => this.#running?.answer.stop(),
       added: (picture) => this.#prepare(picture),
+      advice: (waiting) => picturesAdvice(this.#session.source, picturesOf(this.#conversation.turns).length + waiting),
     });
     this.#inspector = new Inspector({
       attention: (turn, from, to) => this.#attention(turn, from, to),
@@ -91,11 +93,12 @@ export class App {
 
   async start(): Promise<void> {
     try {
-      const { turns, settings, model, weights } = await this.#saved.load();
+      const { turns, settings, model, weights, kv } = await this.#saved.load();
       this.#conversation.turns = turns;
       this.#settings = settings;
       this.#session.remembered = model;
-      this.#session.weights ??= weights;
+      this.#session.how.weights ??= weights;
+      this.#session.how.kv ??= kv;
     } catch {
       notify('saving', 'info', 'This browser does not let the page keep the conversation (a private window?).');
     }
@@ -107,9 +110,9 @@ export class App {
 
   #listen(): void {
     const settings = new SettingsDialog((changed) => this.#set(changed));
-    const models = new ModelDialog((source, ...how) => void this.#session.load(source, ...how));
+    const models = new ModelDialog((source, how) => void this.#session.load(source, how));
     byId('settings-open').addEventListener('click', () => settings.open(this.#settings, this.#session.model?.info));
-    byId('model-open').addEventListener('click', () => models.open(this.#session.backend, this.#session.weights));
+    byId('model-open').addEventListener('click', () => models.open(this.#session.how, this.#session.source));
     byId('new-conversation').addEventListener('click', () => this.#reset());
     listenForPictures({
       pictures: (files) => void this.#composer.add(files),
@@ -196,6 +199,7 @@ export class App {
     const { system, maxTiles, ...settings } = this.#settings;
     const messages = toMessages(this.#conversation.turns, system, maxTiles);
     const turn = this.#conversation.beginAnswer();
+    turn.device = model.info.device.kind;
     this.#transcript.add(turn);
     this.#announcer.begin();
     this.#inspector.show(turn);
@@ -310,8 +314,9 @@ export class App {
   }
 
   #save(): void {
-    const { remembered: model, weights } = this.#session ?? {};
-    const state = { turns: this.#conversation.turns, settings: this.#settings, model, weights };
+    const { remembered: model, how } = this.#session;
+    const { weights, kv } = how;
+    const state = { turns: this.#conversation.turns, settings: this.#settings, model, weights, kv };
     this.#lastSave = performance.now();
     this.#saving.run(async () => {
       try {

@@ -8,13 +8,18 @@ import { errorView } from './chat/turn-view';
 /** The download rate is that of the last seconds. */
 const WINDOW_MS = 3000;
 
-/** How far loading a model is: a bar, bytes, rate and what is being done; or why it failed. */
+/** How far loading a model is: a bar, bytes, rate and what is being done; and why the last one failed. */
 export class LoadStatus {
-  #element = byId('load-status');
+  #failure = h('div');
+  #progress = h('div');
   #title = h('p', { class: 'load-title' });
   #detail = h('p', { class: 'hint' });
   #bar = h('progress', { attrs: { max: 1, value: 0, 'aria-label': 'Loading the model' } });
   #samples: { at: number; downloaded: number }[] = [];
+
+  constructor() {
+    byId('load-status').replaceChildren(this.#failure, this.#progress);
+  }
 
   begin(name: string, cancel: () => void): void {
     this.#samples = [];
@@ -22,8 +27,7 @@ export class LoadStatus {
     this.#detail.textContent = 'Starting the engine';
     this.#bar.removeAttribute('value');
     const row = h('div', { class: 'row' }, textButton('stop', 'Cancel', cancel));
-    this.#element.replaceChildren(h('div', { class: 'load-card' }, this.#title, this.#bar, this.#detail, row));
-    this.#element.hidden = false;
+    this.#progress.replaceChildren(h('div', { class: 'load-card' }, this.#title, this.#bar, this.#detail, row));
   }
 
   progress(progress: Progress): void {
@@ -40,17 +44,23 @@ export class LoadStatus {
   }
 
   done(): void {
-    this.#element.hidden = true;
-    this.#element.replaceChildren();
+    this.#progress.replaceChildren();
   }
 
-  failed(error: unknown, actions: Node[]): void {
+  /** Shows why loading failed, until {@link clear}; `outcome` says what is the case now. */
+  failed(error: unknown, outcome: string, actions: Node[]): void {
+    this.done();
     const explanation = explain(error);
     // What the visitor asked for is no fault.
     const text = explanation.code === 'cancelled' ? h('p', { text: 'Loading was cancelled.' }) : errorView(explanation);
+    const hint = outcome === '' ? undefined : h('p', { class: 'hint', text: outcome });
     const row = h('div', { class: 'row' }, ...actions);
-    this.#element.replaceChildren(h('div', { class: 'load-card' }, text, row));
-    this.#element.hidden = false;
+    this.#failure.replaceChildren(h('div', { class: 'load-card' }, text, hint, row));
+  }
+
+  /** Takes away what was said of a failure. */
+  clear(): void {
+    this.#failure.replaceChildren();
   }
 
   #rate({ source }: Progress): string {
@@ -66,7 +76,8 @@ export class LoadStatus {
 }
 
 function what({ stage, name, source }: Progress): string {
-  if (stage === 'programs') return 'Compiling programs for this device';
+  // On a GPU they are compiled, on the CPU they are there.
+  if (stage === 'programs') return 'Preparing programs for this device';
   if (stage === 'weights') return `Loading weights${name ? ` (${name})` : ''}`;
   const file = source?.name || name;
   return file ? `Reading ${file}` : 'Reading the files';

@@ -13,7 +13,8 @@ import { explain } from './base/explain';
 import { bytes, plural } from './base/format';
 import { textButton } from './base/icons';
 import { notify, withdraw } from './base/notices';
-import { BUNDLED, SELF_TEST } from './base/params';
+import { SELF_TEST } from './base/params';
+import { BUNDLED, BUNDLED_NAME, isBundled } from './bundled';
 import type { SavedModel } from './chat/saved';
 import type { SelfTestState } from './inspector/figures';
 import { LoadStatus } from './load-status';
@@ -21,6 +22,21 @@ import { gpuHelp } from './no-gpu';
 
 /** How long good news stays. */
 const GOOD_NEWS_MS = 8000;
+
+/** How a model is to be run. */
+export interface How {
+  backend: BackendName;
+  /** What weights are rounded to while they are loaded; none: as stored. */
+  weights: string | undefined;
+  /** What keys and values are kept in; none: as the model has it. */
+  kv: string | undefined;
+}
+
+/** A model that could be loaded, and how. */
+interface Choice {
+  source: ModelSource;
+  how: How;
+}
 
 export interface SessionHost {
   loaded(model: Monolens): void;
@@ -31,12 +47,12 @@ export interface SessionHost {
 
 export class ModelSession {
   model: Monolens | undefined;
-  backend: BackendName;
-  /** What weights are rounded to while they are loaded; none: as stored. */
-  weights: string | undefined;
+  how: How;
   /** For the next visit. */
   remembered: SavedModel;
 
+  /** The model that works, or that did before another one took its room: it comes back where that one fails. */
+  #last: Choice | undefined;
   #status = new LoadStatus();
   #loading: AbortController | undefined;
   #name = byId('model-name');
@@ -46,8 +62,13 @@ export class ModelSession {
     private readonly options: MonolensOptions,
     private readonly withSelfTest: boolean,
   ) {
-    this.backend = options.backend ?? 'auto';
-    this.weights = options.weights;
+    const { backend = 'auto', weights, kv } = options;
+    this.how = { backend, weights, kv };
+  }
+
+  /** Where the model at hand came from. */
+  get source(): ModelSource | undefined {
+    return this.model && this.#last?.source;
   }
 
   /** Loads what the last visit had; a folder may need the visitor's leave first, and until then `otherwise` is loaded. */
@@ -66,43 +87,68 @@ export class ModelSession {
     return this.load(otherwise);
   }
 
-  async load(source: ModelSource, backend = this.backend, weights = this.weights): Promise<void> {
+  /**
+   * Loads a model. The one at hand goes on answering while the new one's files are looked at, and is let go only when
+   * weights are about to take its memory; where the new one fails after that, the old one is loaded again.
+   */
+  async load(source: ModelSource, how = this.how): Promise<void> {
+    this.#status.clear();
+    await this.#load({ source, how }, true);
+  }
+
+  async #load(choice: Choice, mayFallBack: boolean): Promise<void> {
     this.#loading?.abort();
     const loading = new AbortController();
     this.#loading = loading;
-    this.backend = backend;
-    this.weights = weights;
-    this.model?.dispose();
-    this.model = undefined;
-    this.host.unloaded();
-    for (const id of ['gpu', 'storage', 'repaired', 'self-test', 'device']) withdraw(id);
+    const { source, how } = choice;
     const name = nameOf(source);
-    this.#name.textContent = name;
+    let released = false;
+    const release = () => {
+      if (released) return;
+      released = true;
+      this.#release();
+      this.#name.textContent = name;
+    };
+    if (!this.model) release();
     this.#status.begin(name, () => loading.abort());
-    const { weights: _, ...given } = this.options;
-    const options = { ...given, backend, signal: loading.signal, ...(weights ? { weights } : {}) };
     let last: SourceProgress | undefined;
     try {
       const onProgress = (progress: Progress) => {
+        if (loading.signal.aborted) return;
+        if (progress.stage !== 'files') release();
         last = progress.source;
         this.#status.progress(progress);
       };
-      const model = await Monolens.load(source, { ...options, onProgress });
+      const { weights, kv, ...given } = this.options;
+      const options = { ...given, ...defined(how), signal: loading.signal, onProgress };
+      const model = await Monolens.load(source, options);
       if (loading.signal.aborted) {
         model.dispose();
         return;
       }
+      release();
       this.#status.done();
-      this.#loaded(model, source, last);
+      this.#loaded(model, choice, last);
     } catch (error) {
       // A newer load has taken over the page.
-      if (this.#loading !== loading) return;
-      this.#failed(error, source, backend);
+      if (this.#loading === loading) await this.#failed(error, choice, mayFallBack);
     }
   }
 
-  #loaded(model: Monolens, source: ModelSource, progress: SourceProgress | undefined): void {
+  /** Lets the model at hand go. */
+  #release(): void {
+    for (const id of ['gpu', 'storage', 'repaired', 'self-test', 'device']) withdraw(id);
+    if (!this.model) return;
+    this.model.dispose();
+    this.model = undefined;
+    this.host.unloaded();
+  }
+
+  #loaded(model: Monolens, choice: Choice, progress: SourceProgress | undefined): void {
+    const { source, how } = choice;
     this.model = model;
+    this.how = how;
+    this.#last = choice;
     this.remembered = typeof source === 'string' || isFolder(source) ? source : undefined;
     const { info } = model;
     // The folder's name: two models of one architecture are not the same.
@@ -110,21 +156,49 @@ export class ModelSession {
     this.#name.textContent = name;
     this.#name.title = info.name;
     model.addEventListener('device', (event) => this.#device(event as CustomEvent));
-    if (info.device.kind === 'cpu' && this.backend === 'auto') notify('gpu', 'info', ...gpuHelp(info.device.reason));
+    if (info.device.kind === 'cpu' && how.backend === 'auto') notify('gpu', 'info', ...gpuHelp(info.device.reason));
     if (progress) this.#tellStorage(progress);
     this.host.loaded(model);
     this.host.say(`${name} is ready on ${info.device.name}.`);
     void this.#selfTest(model);
   }
 
-  #failed(error: unknown, source: ModelSource, backend: BackendName): void {
+  async #failed(error: unknown, choice: Choice, mayFallBack: boolean): Promise<void> {
+    const retry = this.#retry(error, choice);
+    const last = this.#last;
+    if (this.model && last) {
+      const name = nameOf(last.source);
+      this.#status.failed(error, `${name} is still here.`, [...retry, this.#dismiss()]);
+      this.host.say(`${name} is still here.`);
+      return;
+    }
+    if (mayFallBack && last && last !== choice) {
+      const name = nameOf(last.source);
+      this.#status.failed(error, `${name} is loaded again.`, [...retry, this.#dismiss()]);
+      this.host.say(`${name} is loaded again.`);
+      await this.#load(last, false);
+      return;
+    }
+    this.how = choice.how;
     this.#name.textContent = 'no model';
     this.#name.title = '';
     this.host.say('No model is loaded.');
-    const retry = textButton('retry', 'Try again', () => void this.load(source, backend), 'primary');
-    const tiny = textButton('box', 'Use mono-tiny', () => void this.load(BUNDLED, 'auto'));
-    const own = source === BUNDLED && backend === 'auto';
-    this.#status.failed(error, own ? [retry] : [retry, tiny]);
+    const auto: How = { backend: 'auto', weights: undefined, kv: undefined };
+    const bundled = textButton('box', `Use ${BUNDLED_NAME}`, () => void this.load(BUNDLED, auto));
+    const own = isBundled(choice.source) && choice.how.backend === 'auto';
+    this.#status.failed(error, '', own ? retry : [...retry, bundled]);
+  }
+
+  /** Ways to try once more what failed. */
+  #retry(error: unknown, { source, how }: Choice): HTMLElement[] {
+    const again = (label: string, changed: How) =>
+      textButton('retry', label, () => void this.load(source, changed), 'primary');
+    if (codeOf(error) !== 'out-of-memory' || how.weights === '4bit') return [again('Try again', how)];
+    return [again('Try with 4 bits', { ...how, weights: '4bit', kv: '8bit' })];
+  }
+
+  #dismiss(): HTMLElement {
+    return textButton('close', 'Dismiss', () => this.#status.clear());
   }
 
   #tellStorage({ caching, repaired, downloaded }: SourceProgress): void {
@@ -162,11 +236,15 @@ export class ModelSession {
         const cases = wrong.map(({ name, expected, got }) =>
           h('li', { text: `${name}: expected ${expected.join(' ')}, got ${got.join(' ')}` }),
         );
+        const advice =
+          model.info.device.kind === 'cpu'
+            ? 'try another browser.'
+            : 'update the graphics driver, or choose "CPU" under Model.';
         notify(
           'self-test',
           'error',
           h('strong', { text: 'This device computes wrongly.' }),
-          ` The self-test on ${result.device} gave other tokens than the reference. Answers here are not to be trusted; update the graphics driver, or choose "CPU" under Model.`,
+          ` The self-test on ${result.device} gave other tokens than the reference. Answers here are not to be trusted; ${advice}`,
           h('details', {}, h('summary', { text: 'Details' }), h('ul', {}, ...cases)),
         );
       }
@@ -203,6 +281,11 @@ type PermittedFolder = FileSystemDirectoryHandle & {
 
 function isFolder(source: ModelSource | undefined): source is FileSystemDirectoryHandle {
   return typeof source === 'object' && 'getFileHandle' in source;
+}
+
+/** The part of the library's options that was chosen. */
+function defined({ backend, weights, kv }: How): Pick<MonolensOptions, 'backend' | 'weights' | 'kv'> {
+  return { backend, ...(weights ? { weights } : {}), ...(kv ? { kv } : {}) };
 }
 
 function nameOf(source: ModelSource): string {

@@ -20,7 +20,10 @@ pub fn prepare() -> Result<()> {
     copy(&root().join("models/mono-tiny"), &model, |name| name != "README.md")?;
     manifest::write(&model)?;
     copy(&root().join("examples"), &public.join("examples"), |name| name != "README.md")?;
-    self_test(&public.join("selftest"))?;
+    let test = public.join("selftest");
+    self_test(&test)?;
+    // With it the page knows which files there are, and asks for no other.
+    manifest::write(&test)?;
     println!("web/public: models/mono-tiny, examples, selftest");
     Ok(())
 }

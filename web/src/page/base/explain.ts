@@ -20,7 +20,7 @@ const TEXTS: Record<ErrorCode, [title: string, advice: string]> = {
   ],
   'out-of-memory': [
     'There is not enough memory for this.',
-    'What would fit: fewer tiles a picture (Settings), fewer or smaller pictures, a new conversation, or weights in 4 bits (Model).',
+    'What would fit: fewer tiles a picture (Settings), fewer or smaller pictures, a new conversation, or weights in 4 bits and keys and values in 8 (Model).',
   ],
   'bad-model': [
     'These files are no model that this page knows.',

@@ -1,7 +1,6 @@
 import type { BackendName, MonolensOptions } from '../../lib';
 
-/** The bundled checkpoint, its self-test and the example pictures, beside the page. */
-export const BUNDLED = 'models/mono-tiny/';
+/** The self-test of the device and the example pictures, beside the page. */
 export const SELF_TEST = 'selftest/';
 export const EXAMPLES = 'examples/';
 

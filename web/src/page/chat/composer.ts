@@ -10,12 +10,15 @@ export interface ComposerActions {
   stop(): void;
   /** A picture was added; resolves to whether the model can read it. */
   added(picture: Picture): Promise<boolean>;
+  /** What is to be said when so many pictures wait to be sent. */
+  advice(waiting: number): string | undefined;
 }
 
 /** Where the question is written and pictures are put beside it. */
 export class Composer {
   #form = byId('composer');
   #attachments = h('div', { class: 'pictures', attrs: { role: 'group', 'aria-label': 'Pictures to send' } });
+  #advice = h('p', { class: 'advice', attrs: { role: 'status' } });
   #field = h('textarea', {
     attrs: {
       rows: 1,
@@ -55,7 +58,7 @@ export class Composer {
       this.#send,
       this.#stop,
     );
-    this.#form.append(this.#attachments, bar, files);
+    this.#form.append(this.#attachments, this.#advice, bar, files);
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.#submit();
@@ -127,6 +130,9 @@ export class Composer {
     const views = this.#pictures.map((picture) => pictureView(picture, () => this.#remove(picture)));
     this.#attachments.replaceChildren(...views);
     this.#attachments.hidden = views.length === 0;
+    const advice = this.actions.advice(views.length) ?? '';
+    // What is said again is read out again.
+    if (this.#advice.textContent !== advice) this.#advice.textContent = advice;
     const empty = this.#field.value.trim() === '';
     const stopHadFocus = document.activeElement === this.#stop;
     this.#send.disabled = !this.#ready || this.#running || empty;

@@ -1,5 +1,5 @@
 /** The conversation as data: what was asked and answered, and what becomes of it when a question is changed. */
-import type { AnswerStats, ContentPart, FinishReason, Grounded, Message, Segment } from '../../lib';
+import type { AnswerStats, ContentPart, FinishReason, Grounded, Message, ModelInfo, Segment } from '../../lib';
 import type { Explanation } from '../base/explain';
 import type { Picture } from './picture';
 
@@ -22,6 +22,8 @@ export interface AnswerTurn {
   grounding: Grounded[];
   reason?: FinishReason;
   stats?: AnswerStats;
+  /** What it was computed on. */
+  device?: ModelInfo['device']['kind'];
 }
 
 export type Turn = Question | AnswerTurn;

@@ -1,4 +1,5 @@
 import { byId, h } from '../base/dom';
+import { notify, withdraw } from '../base/notices';
 import { EXAMPLES } from '../base/params';
 import type { Turn } from './conversation';
 import { Picture } from './picture';
@@ -67,10 +68,20 @@ export class Examples {
   }
 
   async #choose(entry: Entry): Promise<void> {
-    const response = await fetch(EXAMPLES + entry.image);
-    const picture = await Picture.of(await response.blob(), entry.image);
-    this.#origin.set(picture.id, entry);
-    this.onChoose({ question: entry.question, picture });
+    withdraw('picture');
+    try {
+      const response = await fetch(EXAMPLES + entry.image);
+      if (!response.ok) throw new Error(`status ${response.status}`);
+      const picture = await Picture.of(await response.blob(), entry.image);
+      this.#origin.set(picture.id, entry);
+      this.onChoose({ question: entry.question, picture });
+    } catch (error) {
+      notify(
+        'picture',
+        'error',
+        `${entry.image} could not be fetched: ${error instanceof Error ? error.message : error}`,
+      );
+    }
   }
 
   #enable(): void {

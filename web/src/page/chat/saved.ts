@@ -19,6 +19,7 @@ interface SavedState {
   settings: PageSettings;
   model: SavedModel;
   weights?: string | undefined;
+  kv?: string | undefined;
 }
 
 /** Where the model came from, if that can be opened again: a URL or a folder. */
@@ -30,6 +31,8 @@ export interface State {
   model: SavedModel;
   /** What its weights are rounded to; none: as stored. */
   weights?: string | undefined;
+  /** What keys and values are kept in; none: as the model has it. */
+  kv?: string | undefined;
 }
 
 export class Saved {
@@ -61,11 +64,12 @@ export class Saved {
       }
       turns.push({ ...turn, pictures: own });
     }
-    return { turns, settings: state.settings, model: state.model, weights: state.weights };
+    const { settings, model, weights, kv } = state;
+    return { turns, settings, model, weights, kv };
   }
 
   /** Keeps `state`, and of the pictures those that are in it. */
-  async save({ turns, settings, model, weights }: State): Promise<void> {
+  async save({ turns, settings, model, weights, kv }: State): Promise<void> {
     const database = await this.#database;
     const transaction = database.transaction([STATE, PICTURES], 'readwrite');
     const pictures = transaction.objectStore(PICTURES);
@@ -79,7 +83,7 @@ export class Saved {
       (turn): SavedTurn =>
         turn.role === 'user' ? { ...turn, pictures: turn.pictures.map(({ id, name }) => ({ id, name })) } : turn,
     );
-    const state: SavedState = { version: 1, turns: saved, settings, model, weights };
+    const state: SavedState = { version: 1, turns: saved, settings, model, weights, kv };
     transaction.objectStore(STATE).put(state, KEY);
     await new Promise<void>((resolve, reject) => {
       transaction.oncomplete = () => resolve();

@@ -1,9 +1,10 @@
-import type { BackendName } from '../../lib';
-import { type ModelSource, Monolens } from '../../lib';
+import { type BackendName, type ModelSource, Monolens } from '../../lib';
 import { h } from '../base/dom';
 import { bytes } from '../base/format';
 import { textButton } from '../base/icons';
-import { BUNDLED, isBackend } from '../base/params';
+import { isBackend } from '../base/params';
+import { BUNDLED, BUNDLED_NAME } from '../bundled';
+import type { How } from '../model-session';
 import { makeDialog } from './dialog';
 
 type FolderPicker = { showDirectoryPicker?(): Promise<FileSystemDirectoryHandle> };
@@ -21,10 +22,13 @@ export class ModelDialog {
   });
   #backend = h('select', { attrs: { id: 'model-backend' } });
   #weights = h('select', { attrs: { id: 'model-weights' } });
+  #kv = h('select', { attrs: { id: 'model-kv' } });
   #stored = h('div', { class: 'stored', attrs: { 'aria-live': 'polite' } });
+  #again: HTMLButtonElement;
   #files: HTMLInputElement;
+  #current: ModelSource | undefined;
 
-  constructor(private readonly onChoose: (source: ModelSource, backend: BackendName, weights?: string) => void) {
+  constructor(private readonly onChoose: (source: ModelSource, how: How) => void) {
     this.#files = h('input', {
       attrs: { type: 'file', multiple: true, webkitdirectory: true, hidden: true, tabindex: -1 },
     });
@@ -52,20 +56,26 @@ export class ModelDialog {
       ['wgpu', 'GPU (WebGPU)'],
       ['cpu', 'CPU'],
     ];
-    this.#backend.append(...names.map(([value, text]) => h('option', { text, attrs: { value } })));
-    const precisions = [
+    fill(this.#backend, names);
+    fill(this.#weights, [
       ['', 'As stored'],
       ['8bit', '8 bits (half the memory)'],
       ['4bit', '4 bits (a third of the memory)'],
-    ] as const;
-    this.#weights.append(...precisions.map(([value, text]) => h('option', { text, attrs: { value } })));
+    ]);
+    fill(this.#kv, [
+      ['', 'As the model has them'],
+      ['8bit', '8 bits (half the memory of a conversation)'],
+    ]);
+    this.#again = textButton('retry', 'Load the current model this way', () => {
+      if (this.#current) this.#choose(this.#current);
+    });
     this.#dialog = makeDialog(
       'model',
       'Model',
       section(
         'Bundled',
         'A small demonstration model (17 MB). It names drawn things and flags, at times wrongly.',
-        textButton('box', 'Use mono-tiny', () => this.#choose(BUNDLED)),
+        textButton('box', `Use ${BUNDLED_NAME}`, () => this.#choose(BUNDLED)),
       ),
       section(
         'From this computer',
@@ -74,15 +84,21 @@ export class ModelDialog {
         this.#files,
       ),
       section('From the web', 'Read in parts and kept in this browser, so that it is downloaded once.', form),
-      h('div', { class: 'field' }, h('label', { text: 'Run on', attrs: { for: 'model-backend' } }), this.#backend),
-      h('div', { class: 'field' }, h('label', { text: 'Weights', attrs: { for: 'model-weights' } }), this.#weights),
+      field('Run on', this.#backend),
+      field('Weights', this.#weights),
+      field('Keys and values (what it remembers of a conversation)', this.#kv),
+      h('div', { class: 'row' }, this.#again),
       h('section', {}, h('h3', { text: 'Stored in this browser' }), this.#stored),
     );
   }
 
-  open(backend: BackendName, weights: string | undefined): void {
-    this.#backend.value = backend;
-    this.#weights.value = weights ?? '';
+  /** With how the current model is run, and where it came from if there is one. */
+  open({ backend, weights = '', kv = '' }: How, current: ModelSource | undefined): void {
+    this.#current = current;
+    this.#again.hidden = current === undefined;
+    choose(this.#backend, backend);
+    choose(this.#weights, weights);
+    choose(this.#kv, kv);
     this.#dialog.showModal();
     void this.#list();
   }
@@ -103,7 +119,8 @@ export class ModelDialog {
   #choose(source: ModelSource): void {
     this.#dialog.close();
     const { value } = this.#backend;
-    this.onChoose(source, isBackend(value) ? value : 'auto', this.#weights.value);
+    const backend = isBackend(value) ? value : 'auto';
+    this.onChoose(source, { backend, weights: this.#weights.value || undefined, kv: this.#kv.value || undefined });
   }
 
   async #list(): Promise<void> {
@@ -136,6 +153,20 @@ export class ModelDialog {
 /** A URL without what all of them have. */
 function shortUrl(url: string): string {
   return url.replace(/^https?:\/\//, '').replace(/\/(resolve\/main\/)?$/, '');
+}
+
+function fill(select: HTMLSelectElement, options: readonly (readonly [value: string, text: string])[]): void {
+  select.append(...options.map(([value, text]) => h('option', { text, attrs: { value } })));
+}
+
+/** Chooses `value`, which the page's address may have brought though it is none of the choices. */
+function choose(select: HTMLSelectElement, value: string): void {
+  if (![...select.options].some((option) => option.value === value)) fill(select, [[value, value]]);
+  select.value = value;
+}
+
+function field(label: string, select: HTMLSelectElement): HTMLElement {
+  return h('div', { class: 'field' }, h('label', { text: label, attrs: { for: select.id } }), select);
 }
 
 function section(title: string, text: string, ...content: Node[]): HTMLElement {

@@ -37,12 +37,8 @@ export function figures({ info, stats, answer, selfTest }: Facts): HTMLElement {
     );
   }
   if (info) {
-    const launches = Object.entries(info.dispatches).map(([phase, count]) => `${phase} ${integer(count)}`);
     rows.push(
-      ['Kernel launches', launches.join(', ') || '-'],
-      ['Runs on', info.device.name],
-      ['', info.device.reason],
-      ['Tier', info.device.tier],
+      ...deviceRows(info),
       ['Model', `${parameters(info.parameters)} parameters, ${plural(info.layers, 'layer')}`],
       ['Context', plural(info.context, 'token')],
     );
@@ -55,6 +51,18 @@ export function figures({ info, stats, answer, selfTest }: Facts): HTMLElement {
     else list.append(h('dt', { text: name }), h('dd', { text: value }));
   }
   return list;
+}
+
+/** What computes. A GPU launches kernels at a capability tier; the CPU goes through fused operators with its instructions. */
+function deviceRows({ device, dispatches }: ModelInfo): [string, string][] {
+  const steps = Object.entries(dispatches).map(([phase, count]) => `${phase} ${integer(count)}`);
+  const counts = steps.join(', ') || '-';
+  const where: [string, string][] = [
+    ['Runs on', device.name],
+    ['', device.reason],
+  ];
+  if (device.kind === 'wgpu') return [['Kernel launches', counts], ...where, ['Tier', device.tier]];
+  return [['Operators', counts], ...where, ['Instructions', device.tier], ['', device.detail]];
 }
 
 function selfTestText({ ok, device, cases }: SelfTest): string {

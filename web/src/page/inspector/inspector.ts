@@ -81,7 +81,7 @@ export class Inspector {
   /** Draws the token sequence and the figures anew. */
   refresh(): void {
     const empty = h('p', { class: 'hint', text: 'Shown when a question has been asked.' });
-    this.#strip.replaceChildren(this.answer ? stripView(this.answer) : empty);
+    this.#strip.replaceChildren(this.answer ? stripView(this.answer, this.info?.device.kind) : empty);
     this.#figures.replaceChildren(figures(this));
     this.#lose.hidden = this.info?.device.kind !== 'wgpu';
   }

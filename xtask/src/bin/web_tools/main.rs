@@ -24,6 +24,7 @@ fn main() -> Result<()> {
         Tool::Bindgen { module, out } => {
             let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
             bindgen.input_path(module).web(true)?.typescript(true).omit_default_module_path(false);
+            bindgen.remove_name_section(true).remove_producers_section(true);
             bindgen.generate(out)
         }
         Tool::Serve { folder, port } => serve::run(&folder, port),
