@@ -1,6 +1,5 @@
 //! One device of the CUDA driver, with one stream.
 
-use super::cache::Cache;
 use super::compiler::Compiler;
 use super::cublaslt::{Products, find_cublaslt};
 use super::{DeviceReport, text, too_new};
@@ -105,7 +104,7 @@ impl CudaGpu {
             compiler,
             architecture,
             driver: driver.into(),
-            cache: Cache::of_user(),
+            cache: Cache::of_user("cuda"),
             modules: RefCell::default(),
             functions: RefCell::default(),
             graphs: RefCell::default(),
