@@ -67,7 +67,6 @@ pub fn run(_: &TuneArgs, _: bool) -> Result<Outcome> {
 #[cfg(feature = "wgpu")]
 mod tuner {
     use super::{TuneArgs, Wish};
-    use crate::args::BackendArg;
     use crate::bench::table::{Table, number};
     use crate::bench::tune::{self, Measured, Projection};
     use crate::exit::Outcome;
@@ -75,6 +74,7 @@ mod tuner {
     use crate::source::ModelSource;
     use anyhow::{Context, Result, bail};
     use indicatif::{ProgressBar, ProgressStyle};
+    use monolens_engine::BackendName;
     use monolens_engine::tuning::{self, Class, Tuning};
     use monolens_graph::Backend;
     use serde_json::{Value, json};
@@ -96,12 +96,13 @@ mod tuner {
     ];
 
     pub(super) fn run(args: &TuneArgs, quiet: bool) -> Result<Outcome> {
-        if let BackendArg::Cpu | BackendArg::Cuda = args.device.backend {
-            bail!("only wgpu has presets to tune: expected --backend wgpu, got another");
+        let choice = args.device.choice();
+        if let BackendName::Cpu | BackendName::Cuda = choice.backend {
+            bail!("only wgpu has presets to tune: expected --backend wgpu, got {}", choice.backend);
         }
         let source = ModelSource::of(&args.random, args.model.as_ref())?;
         let model = source.open()?;
-        let backend = pollster::block_on(tuning::open(&args.device.choice())).context(NO_DEVICE)?;
+        let backend = pollster::block_on(tuning::open(&choice)).context(NO_DEVICE)?;
         let mut projections: BTreeMap<Class, Projection> = BTreeMap::new();
         for Wish(wish) in &args.weights {
             for new in tune::projections(&model, *wish, backend.capabilities())? {
