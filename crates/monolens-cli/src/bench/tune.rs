@@ -8,7 +8,8 @@ use monolens_engine::tuning::{Choice, Class, Decode, Tuning, WgpuBackend};
 use monolens_graph::backend::{Job, ProgramId};
 use monolens_graph::plan::{Capabilities, Plan};
 use monolens_graph::{
-    Axes, Axis, Backend, BackendError, DType, Dim, Graph, GraphBuilder, GraphError, Op, WeightFormat, ops,
+    Axes, Axis, Backend, BackendError, DType, Dim, Graph, GraphBuilder, GraphError, Op, ValueId,
+    WeightFormat, ops,
 };
 use monolens_models::Model;
 use monolens_models::graphs::DecoderOptions;
@@ -99,7 +100,7 @@ impl Projection {
         let mut g = GraphBuilder::new("tune");
         let x = g.input("x", DType::F32, [Axis::Rows.into(), self.inner.into()]);
         for i in 0..copies {
-            let mut linear = |g: &mut GraphBuilder, name: String, x| {
+            let linear = |g: &mut GraphBuilder, name: String, x: ValueId| {
                 let weight = g.weight(name.clone(), [self.outputs, self.inner]);
                 g.push(name, ops::Linear::shared(weight, None), &[x])
             };
@@ -268,7 +269,7 @@ mod tests {
         let slower = measured(&[1.2, 1.3, 1.2]);
         let hardly = measured(&[0.97, 0.96, 0.97]);
         let faster = measured(&[0.9, 0.91, 2.0]);
-        assert_eq!(best(&[default.clone()]), 0);
+        assert_eq!(best(std::slice::from_ref(&default)), 0);
         assert_eq!(best(&[default.clone(), slower.clone(), hardly.clone()]), 0);
         assert_eq!(best(&[default, slower, hardly, faster]), 3);
     }
