@@ -6,6 +6,7 @@ use super::{DeviceReport, text, too_new};
 use crate::gpu::{FunctionId, Gpu, GpuError, GpuInfo, GraphId, Launch, ProductShape, Recording, Work};
 use crate::kernels::{FILES, HEADERS, Unit};
 use cudarc::driver::{DriverError, result, sys};
+use monolens_cache::Cache;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_void};
