@@ -145,7 +145,7 @@ fn text(f: &Findings) -> String {
         Choice::Works { backend, name, tier, detail, reason, presets } => {
             line("will use", format!("{backend}: {name} ({tier}, {detail})"));
             line("", format!("because: {reason}"));
-            for Presets { reason, found } in presets {
+            if let Some(Presets { reason, found }) = presets {
                 line("presets", reason.clone());
                 found.iter().for_each(|one| line("", one.clone()));
             }
