@@ -5,8 +5,8 @@
 import package::shared::heads::{slot_of, QUERY, KEY, VALUE};
 import package::shared::math::bf16_pair;
 import package::shared::project::{p, result, inputs, keys, values, bias_of};
-@if(few) import package::shared::project_few::run;
-@if(many) import package::shared::project_many::run;
+@if(few) import package::shared::project_few::{run, THREADS};
+@if(many) import package::shared::project_many::{run, THREADS};
 @if(lanes) import package::shared::project_lanes::run;
 @if(matrix) import package::shared::project_matrix::run;
 
@@ -74,12 +74,7 @@ fn store_quad(row: u32, quad: u32, sums: vec4<f32>, is_visual: bool) {
 // Threads of a workgroup: as many subgroups as project_matrix has work for.
 @if(matrix) @id(0) override THREADS: u32 = 64u;
 
-@if(few) @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    run(group_id, thread, quads());
-}
-
-@if(many) @compute @workgroup_size(128)
+@if(few || many) @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     run(group_id, thread, quads());
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Measures a real GPU: operators, prompts, answers, the first token of an image and the routed network, by wgpu and by CUDA,
-# and leaves tables in OUT.
+# Measures a real GPU: presets of the WGSL kernels (`monolens tune`), then operators, prompts, answers, the first token of an image and
+# the routed network, by wgpu (with the presets that were found, and speed without them too) and by CUDA, and leaves tables in OUT.
 #
 #   cargo build --release && benches/gpu/run.sh [MONOLENS] [OUT]
 #
@@ -25,12 +25,19 @@ measure() {
     fi
 }
 
-"$monolens" doctor > "$out/doctor.txt" 2>&1
-for backend in ${BACKENDS:-wgpu cuda}; do
-    for weights in ${WEIGHTS:-stored 8bit 4bit}; do
+backends=${BACKENDS:-wgpu cuda}
+formats=${WEIGHTS:-stored 8bit 4bit}
+# What is found is kept in the user's cache folder, or in MONOLENS_CACHE.
+case " $backends " in
+*" wgpu "*) measure wgpu-tune tune ${DEVICE:+--device "$DEVICE"} --weights "$(echo $formats | tr ' ' ',')" ;;
+esac
+"$monolens" doctor ${DEVICE:+--device "$DEVICE"} > "$out/doctor.txt" 2>&1
+for backend in $backends; do
+    for weights in $formats; do
         set -- --backend "$backend" ${DEVICE:+--device "$DEVICE"}
         [ "$weights" = stored ] || set -- "$@" --weights "$weights"
         measure "$backend-$weights-speed" bench "$@" --pp 310,822,2048 --tg 64 --depth 0,4096 --ttft 6:64
+        [ "$backend" != wgpu ] || measure "wgpu-$weights-speed-untuned" bench "$@" --no-tuning --pp 310,822,2048 --tg 64
         measure "$backend-$weights-kv8" bench "$@" --kv 8bit --pp 2048 --tg 64 --depth 0,4096
         measure "$backend-$weights-batch" bench "$@" --pp 0 --tg 64 --batch 4,16
         measure "$backend-$weights-ops" bench ops "$@" --pp 2048 --tiles 6

@@ -1,6 +1,7 @@
 //! Expands the shaders in `shaders/` into one plain WGSL text per permutation, embedded in the library.
 
 use std::fmt::Write;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 use wesl::{CompileOptions, ModulePath, Wesl};
@@ -16,7 +17,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/shaders/list.rs");
     println!("cargo::rerun-if-changed={}", root.display());
-    let mut table = String::from("pub(super) static SOURCES: &[(&str, &str)] = &[\n");
+    let mut table = String::new();
     let mut sources = Vec::new();
     // Browsers know no cooperative matrices, and a page need not carry what it cannot use.
     let in_browser = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "wasm32");
@@ -29,6 +30,10 @@ fn main() {
         }
     }
     sources.sort();
+    let mut hasher = DefaultHasher::new();
+    sources.hash(&mut hasher);
+    writeln!(table, "pub(super) const HASH: u64 = {};", hasher.finish()).expect("to a string");
+    table.push_str("pub(super) static SOURCES: &[(&str, &str)] = &[\n");
     for (name, text) in sources {
         let file = out.join(format!("{name}.wgsl"));
         fs::write(&file, text).unwrap_or_else(|e| panic!("{}: {e}", file.display()));

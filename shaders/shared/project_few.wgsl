@@ -1,6 +1,6 @@
 // Projection of few rows (decode): a matrix-vector product that reads each weight once.
 //
-// A workgroup has GROUPS groups of LANES lanes. A group computes one quad of weight rows for up to ROWS rows of x; its lanes
+// A workgroup has GROUPS groups of LANES lanes, as the preset says (`presets.rs`). A group computes one quad of weight rows for up to ROWS rows of x; its lanes
 // read neighbouring chunks, so a weight row is read in pieces of LANES times 16 bytes (f32: 32). With a norm,
 // out = rsqrt(mean(x²) + eps) · W·(x ∘ g): the squares are summed on the way and the row is scaled at the end.
 // Workgroups: x = quads / GROUPS, y = rows / ROWS.
@@ -11,13 +11,15 @@ import package::shared::project::{p, x_four, norm_four, chunk_text, eight_of, EI
 @if(gate_up) import package::gate_up::{quad_rows, store_quad};
 @if(qkv_rope) import package::qkv_rope::{quad_rows, store_quad};
 
-const LANES: u32 = 32u;
-const GROUPS: u32 = 2u;
+@id(0) override GROUPS: u32 = 2u;
+// A power of two, at least ROWS.
+@id(1) override LANES: u32 = 32u;
+override THREADS: u32 = GROUPS * LANES;
 @if(single) const ROWS: u32 = 1u;
 @else const ROWS: u32 = 4u;
 
-var<workgroup> partial: array<vec4<f32>, 64u * ROWS>;
-@if(norm) var<workgroup> squares: array<f32, 64u * ROWS>;
+var<workgroup> partial: array<vec4<f32>, THREADS * ROWS>;
+@if(norm) var<workgroup> squares: array<f32, THREADS * ROWS>;
 
 fn run(group_id: vec3<u32>, thread: u32, quads: u32) {
     let lane = thread % LANES;

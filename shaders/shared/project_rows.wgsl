@@ -9,6 +9,10 @@ import package::shared::project::{p, inputs, chunk_text, chunk_visual, scaled_ei
 @if(gate_up) import package::gate_up::store_quads;
 @if(qkv_rope) import package::qkv_rope::store_quad;
 
+// Quads of weight rows that a workgroup has. A thread hands out two of them at a time, half of that apart.
+@if(many) @id(0) override QUADS: u32 = 32u;
+@if(matrix) const QUADS: u32 = 32u;
+
 struct Rows {
     count: u32,
     // Of the first row number in `inputs`; unused if not routed.
@@ -61,17 +65,18 @@ fn eight(is_visual: bool, is_up: bool, row: u32, at: u32) -> Eight {
     return scaled_eight(chunk(is_visual, is_up, row, at / EIGHTS), at % EIGHTS);
 }
 
-// Row `i` of the block: the results of a quad, and of the one 16 quads on.
+// Row `i` of the block: the results of a quad, and of the one half a workgroup on.
 fn put(rows: Rows, i: u32, quad: u32, quads: u32, a: vec4<f32>, b: vec4<f32>, is_visual: bool) {
     if i >= rows.count {
         return;
     }
     let row = row_at(rows, i);
     @if(gate_up) {
-        // The workgroup's quads 0..16 are gates, 16..32 the ups beside them.
+        // The first half of the quads are gates, the others the ups beside them.
         store_quads(row, quad, a, b);
     } @else {
         if quad < quads { store_quad(row, quad, a, is_visual); }
-        if quad + 16u < quads { store_quad(row, quad + 16u, b, is_visual); }
+        let other = quad + QUADS / 2u;
+        if other < quads { store_quad(row, other, b, is_visual); }
     }
 }

@@ -7,7 +7,7 @@ use crate::run::Runner;
 use monolens_cpu::{Arithmetic, CpuBackend, CpuOptions};
 use monolens_graph::plan::Fusions;
 #[cfg(feature = "wgpu")]
-use monolens_wgpu::{MatrixUnit, Tier, WgpuBackend, WgpuOptions};
+use monolens_wgpu::{Choice, MatrixUnit, Tier, Tuning, WgpuBackend, WgpuOptions};
 use std::collections::BTreeMap;
 
 /// A runner on the CPU in exact arithmetic.
@@ -25,21 +25,29 @@ pub fn cpu(fusions: Fusions) -> Runner {
 /// When there is none at all but `MONOLENS_REQUIRE_WGPU` is set.
 #[cfg(feature = "wgpu")]
 pub fn wgpu(tier: Tier, fusions: Fusions) -> Option<Runner> {
-    open_wgpu(tier, None, fusions)
+    Some(Runner::new(Box::new(open_wgpu(tier, None)?), fusions))
 }
 
 /// The same at [`Tier::Matrix`] with one of the matrix units.
 #[cfg(feature = "wgpu")]
 pub fn wgpu_unit(unit: MatrixUnit, fusions: Fusions) -> Option<Runner> {
-    open_wgpu(Tier::Matrix, Some(unit), fusions)
+    Some(Runner::new(Box::new(open_wgpu(Tier::Matrix, Some(unit))?), fusions))
+}
+
+/// The same at [`Tier::Baseline`] with one choice of presets for all projections.
+#[cfg(feature = "wgpu")]
+pub fn wgpu_preset(choice: Choice) -> Option<Runner> {
+    let mut backend = open_wgpu(Tier::Baseline, None)?;
+    backend.set_tuning(Tuning::everywhere(choice));
+    Some(Runner::new(Box::new(backend), Fusions::ALL))
 }
 
 #[cfg(feature = "wgpu")]
-fn open_wgpu(tier: Tier, matrix_unit: Option<MatrixUnit>, fusions: Fusions) -> Option<Runner> {
+fn open_wgpu(tier: Tier, matrix_unit: Option<MatrixUnit>) -> Option<WgpuBackend> {
     let options =
         WgpuOptions { tier: Some(tier), matrix_unit, allow_software: true, ..WgpuOptions::default() };
     match pollster::block_on(WgpuBackend::open(options)) {
-        Ok(backend) => Some(Runner::new(Box::new(backend), fusions)),
+        Ok(backend) => Some(backend),
         Err(error) => {
             println!("SKIPPED: wgpu at tier {tier:?}: {error}");
             let required = std::env::var_os("MONOLENS_REQUIRE_WGPU").is_some() && tier == Tier::Baseline;

@@ -1,6 +1,6 @@
 //! The command line, as far as commands share it. Each command's own options stand in its file.
 
-use crate::commands::{bench, chat, convert, doctor, inspect, run, serve, verify};
+use crate::commands::{bench, chat, convert, doctor, inspect, run, serve, tune, verify};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use monolens_engine::{
     BackendChoice, BackendName, CpuArithmetic, EngineOptions, Quantization, Settings, kv_type,
@@ -41,6 +41,8 @@ pub enum Command {
     Verify(verify::VerifyArgs),
     /// Measures prompts, answers and time to the first token; `bench ops`, `bench quality`, `bench mmoe`
     Bench(bench::BenchArgs),
+    /// Finds the fastest presets of the kernels on this GPU and remembers them
+    Tune(tune::TuneArgs),
     /// Writes a checkpoint with weights in 8 or 4 bits
     Convert(convert::ConvertArgs),
     /// Shows devices and drivers, what will be used and why, and what is missing
@@ -90,6 +92,9 @@ pub struct DeviceArgs {
     /// Activations and arithmetic in f32 whatever the weights are stored in: slower, closer to the reference
     #[arg(long, help_heading = "Device")]
     pub exact: bool,
+    /// Pass over what `monolens tune` found for the device (wgpu)
+    #[arg(long, help_heading = "Device")]
+    pub no_tuning: bool,
 }
 
 /// How weights are stored on the device.
@@ -191,6 +196,7 @@ impl DeviceArgs {
             tier: self.tier.clone(),
             threads: self.threads.map(usize::from),
             arithmetic: if self.exact { CpuArithmetic::Exact } else { CpuArithmetic::Fast },
+            no_tuning: self.no_tuning,
             ..BackendChoice::default()
         }
     }

@@ -37,6 +37,7 @@ pub fn main() -> ExitCode {
         Some(Command::Inspect(args)) => commands::inspect::run(args),
         Some(Command::Verify(args)) => commands::verify::run(args, quiet),
         Some(Command::Bench(args)) => commands::bench::run(args, quiet),
+        Some(Command::Tune(args)) => commands::tune::run(args, quiet),
         Some(Command::Convert(args)) => commands::convert::run(args, quiet),
         Some(Command::Doctor(args)) => commands::doctor::run(args),
     })

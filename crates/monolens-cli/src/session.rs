@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Said before the reason for which a device cannot be had.
-const NO_DEVICE: &str = "cannot open the device (`monolens doctor` shows what is there and how to get more; \
+pub const NO_DEVICE: &str = "cannot open the device (`monolens doctor` shows what is there and how to get more; \
     --device NAME takes a software device too, --backend cpu needs none)";
 
 /// An engine and why it runs where it runs.
@@ -40,6 +40,9 @@ pub fn load(model: Arc<Model>, device: &DeviceArgs, options: EngineOptions, quie
     let start = Instant::now();
     let opened = pollster::block_on(open_backend(&device.choice())).context(NO_DEVICE)?;
     log::info!("{} ({})", device_line(opened.backend.device()), opened.reason);
+    if let Some(presets) = &opened.presets {
+        log::info!("presets: {} {}", presets.reason, presets.found.join("; "));
+    }
     // What was asked for by name comes first.
     let kv_dtype = options.kv_dtype.or(device.exact.then_some(DType::F32));
     let options = EngineOptions { kv_dtype, ..options };

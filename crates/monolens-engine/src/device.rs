@@ -76,6 +76,8 @@ pub struct BackendChoice {
     pub threads: Option<usize>,
     /// Arithmetic (CPU, CUDA).
     pub arithmetic: CpuArithmetic,
+    /// Whether what `monolens tune` found is passed over (wgpu).
+    pub no_tuning: bool,
 }
 
 impl BackendChoice {
@@ -85,12 +87,23 @@ impl BackendChoice {
     }
 }
 
+/// Which presets the kernels of a wgpu device take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presets {
+    /// A sentence for the user: where they come from.
+    pub reason: String,
+    /// Those that were found for this device, a line for each kind of projection.
+    pub found: Vec<String>,
+}
+
 /// A backend and why it is this one.
 pub struct Opened {
     /// The backend.
     pub backend: Box<dyn Backend>,
     /// A sentence for the user.
     pub reason: String,
+    /// Which presets its kernels take; none where there is nothing to choose.
+    pub presets: Option<Presets>,
     /// Destroys the device, as a driver reset would; none where nothing can be lost.
     pub destroy: Option<Box<dyn Fn()>>,
     /// Makes further backends on the same device, with the kernels that are compiled already; none where there is nothing
@@ -149,7 +162,7 @@ fn open_cuda(choice: &BackendChoice) -> Result<Opened, BackendError> {
     let options = CudaOptions { device: choice.device.clone(), arithmetic, gemm, ..CudaOptions::default() };
     let backend = CudaBackend::open(&options)?;
     let reason = format!("{} is an NVIDIA GPU that CUDA can use.", backend.device().name);
-    Ok(Opened { backend: Box::new(backend), reason, destroy: None, sibling: None })
+    Ok(Opened { backend: Box::new(backend), reason, presets: None, destroy: None, sibling: None })
 }
 
 #[cfg(feature = "cuda")]
@@ -175,7 +188,7 @@ fn open_cpu(choice: &BackendChoice, reason: String) -> Result<Opened, BackendErr
         CpuArithmetic::Exact => Arithmetic::Exact,
     };
     let backend = CpuBackend::new(CpuOptions { threads: choice.threads, arithmetic })?;
-    Ok(Opened { backend: Box::new(backend), reason, destroy: None, sibling: None })
+    Ok(Opened { backend: Box::new(backend), reason, presets: None, destroy: None, sibling: None })
 }
 
 #[cfg(not(feature = "cpu"))]
@@ -185,6 +198,47 @@ fn open_cpu(_: &BackendChoice, reason: String) -> Result<Opened, BackendError> {
 
 #[cfg(feature = "wgpu")]
 async fn open_wgpu(choice: &BackendChoice) -> Result<Opened, BackendError> {
+    let (mut backend, reason) = open_wgpu_backend(choice).await?;
+    let presets = tune(&mut backend, choice.no_tuning);
+    let (destroy, sibling) = (backend.destroyer(), backend.sibling());
+    Ok(Opened {
+        backend: Box::new(backend),
+        reason,
+        presets,
+        destroy: Some(Box::new(destroy)),
+        sibling: Some(Box::new(move || Box::new(sibling()))),
+    })
+}
+
+/// Lets a backend take what was found for its device.
+#[cfg(all(feature = "wgpu", not(target_arch = "wasm32")))]
+fn tune(backend: &mut monolens_wgpu::WgpuBackend, not: bool) -> Option<Presets> {
+    if not {
+        return Some(Presets { reason: "Defaults: --no-tuning.".into(), found: Vec::new() });
+    }
+    let Some(tuning) = crate::tuning::remembered(backend.device()) else {
+        let reason =
+            "Defaults: `monolens tune` has found nothing yet for this device, driver, tier and version.";
+        return Some(Presets { reason: reason.into(), found: Vec::new() });
+    };
+    let found: Vec<String> = tuning.to_text().lines().map(str::to_owned).collect();
+    backend.set_tuning(tuning);
+    let reason =
+        format!("As `monolens tune` found on this device, for {} kinds of projections.", found.len());
+    Some(Presets { reason, found })
+}
+
+/// In a browser there is no tuner: defaults.
+#[cfg(all(feature = "wgpu", target_arch = "wasm32"))]
+fn tune(_: &mut monolens_wgpu::WgpuBackend, _: bool) -> Option<Presets> {
+    None
+}
+
+/// The wgpu backend of a choice and why it is this one.
+#[cfg(feature = "wgpu")]
+pub(crate) async fn open_wgpu_backend(
+    choice: &BackendChoice,
+) -> Result<(monolens_wgpu::WgpuBackend, String), BackendError> {
     use monolens_wgpu::{Tier, WgpuBackend, WgpuOptions};
     let tier = match &choice.tier {
         None => None,
@@ -203,13 +257,7 @@ async fn open_wgpu(choice: &BackendChoice) -> Result<Opened, BackendError> {
         Some(asked) => format!("{} is {what} and fits \"{asked}\", which was asked for.", device.name),
         None => format!("{} is {what}, the best one here.", device.name),
     };
-    let (destroy, sibling) = (backend.destroyer(), backend.sibling());
-    Ok(Opened {
-        backend: Box::new(backend),
-        reason,
-        destroy: Some(Box::new(destroy)),
-        sibling: Some(Box::new(move || Box::new(sibling()))),
-    })
+    Ok((backend, reason))
 }
 
 #[cfg(not(feature = "wgpu"))]

@@ -66,6 +66,8 @@ mod setup;
 mod stats;
 mod stop;
 mod tensors;
+#[cfg(all(feature = "wgpu", not(target_arch = "wasm32")))]
+pub mod tuning;
 mod visual;
 
 pub use answer::{Answer, Images};

@@ -7,12 +7,13 @@ use crate::program::{Pool, Program, Resources};
 use crate::states::States;
 use crate::upload::Upload;
 use crate::weights::Weights;
-use crate::{MatrixUnit, Tier, adapters};
+use crate::{MatrixUnit, Prefill, Tier, Tuning, adapters};
 use monolens_graph::backend::{
     BackendKind, DeviceInfo, HostTensor, Job, LocalFuture, MemoryUse, Outputs, ProgramId,
 };
 use monolens_graph::plan::{Capabilities, Fusions, Plan};
 use monolens_graph::{Axes, Backend, BackendError, DType, OpTime, WeightFormat, WeightSpec};
+use std::rc::Rc;
 
 /// Options of [`WgpuBackend::open`].
 #[derive(Clone, Debug, Default)]
@@ -45,6 +46,7 @@ pub struct WgpuBackend {
     device: Opened,
     weights: Weights,
     upload: Option<Upload>,
+    tuning: Rc<Tuning>,
     states: States,
     pool: Pool,
     pace: Pace,
@@ -93,12 +95,14 @@ impl WgpuBackend {
             max_binding: options.max_binding.map_or(largest, |b| b.min(largest)),
             kv_dtype: DType::BF16,
         };
-        Ok(Self::on(Opened { info: device, capabilities, tier, pipelines: SharedPipelines::new(&gpu), gpu }))
+        let device = Opened { info: device, capabilities, tier, pipelines: SharedPipelines::new(&gpu), gpu };
+        Ok(Self::on(device, Rc::default()))
     }
 
-    fn on(device: Opened) -> Self {
+    fn on(device: Opened, tuning: Rc<Tuning>) -> Self {
         Self {
             device,
+            tuning,
             weights: Weights::default(),
             upload: None,
             states: States::default(),
@@ -113,8 +117,33 @@ impl WgpuBackend {
     /// What makes further backends on the same device: with weights and states of their own, but with the kernels that
     /// are compiled already.
     pub fn sibling(&self) -> impl Fn() -> Self + 'static {
-        let device = self.device.clone();
-        move || Self::on(device.clone())
+        let (device, tuning) = (self.device.clone(), Rc::clone(&self.tuning));
+        move || Self::on(device.clone(), Rc::clone(&tuning))
+    }
+
+    /// Sets which presets the programs take that are prepared from now on. What the device cannot do is passed over.
+    pub fn set_tuning(&mut self, tuning: Tuning) {
+        self.tuning = Rc::new(tuning);
+    }
+
+    /// Which presets programs take.
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
+    }
+
+    /// The ways that this device has to project many rows by weights of this format, the default first.
+    pub fn prefill_presets(&self, format: WeightFormat) -> Vec<Prefill> {
+        self.device.gpu.taken.prefill(format)
+    }
+
+    /// Whether operators are measured by the device's own clock.
+    pub fn has_clock(&self) -> bool {
+        self.device.gpu.tick.is_some()
+    }
+
+    /// The kernels of the launches that a run with these axes makes, in order: shader, features, constants.
+    pub fn kernels(&self, program: ProgramId, axes: &Axes) -> Vec<String> {
+        self.programs.get(program.0).map_or_else(Vec::new, |program| program.kernels(axes))
     }
 
     /// The tier in use.
@@ -148,7 +177,8 @@ impl WgpuBackend {
         if self.weights.upload_vectors(&self.device.gpu)? {
             self.generation += 1;
         }
-        let mut program = Program::new(&self.device.gpu, plan, &self.weights, &self.states, &mut self.pool)?;
+        let (gpu, tuning) = (&self.device.gpu, &*self.tuning);
+        let mut program = Program::new(gpu, tuning, plan, &self.weights, &self.states, &mut self.pool)?;
         program.compile(&self.device.gpu, &self.device.pipelines).await?;
         // Memory that was not there is told only now.
         self.device.gpu.settle("activations").await?;

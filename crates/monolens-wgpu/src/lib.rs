@@ -18,6 +18,9 @@
 //! another; kernels find them by offsets among their parameters. Matrices have buffers of their own, rows padded to
 //! groups of eight elements, and are split by rows where they exceed what the device can bind.
 //!
+//! **Presets.** The projections' kernels have a few configurations ([`Prefill`], [`Decode`]); a [`Tuning`] says which a backend
+//! takes for which weights. Without one it takes defaults.
+//!
 //! **Tiers.** [`Tier`] is what a device can do; everything runs on [`Tier::Baseline`], WebGPU's default limits.
 
 mod adapters;
@@ -28,14 +31,18 @@ mod matrix;
 mod ops;
 mod pace;
 mod pipelines;
+mod presets;
 mod program;
 pub mod shaders;
 mod states;
 mod tier;
+mod tuning;
 mod upload;
 mod weights;
 
 pub use adapters::{AdapterReport, adapters};
 pub use backend::{WgpuBackend, WgpuOptions};
 pub use matrix::MatrixUnit;
+pub use presets::{Decode, Prefill, Tile};
 pub use tier::Tier;
+pub use tuning::{Choice, Class, Tuning};

@@ -1,6 +1,6 @@
 //! What a device's matrix units multiply.
 
-use crate::Tier;
+use crate::{Prefill, Tier, Tile};
 use monolens_graph::{BackendError, DType, WeightFormat};
 use wgpu::CooperativeScalarType as Scalar;
 
@@ -115,4 +115,13 @@ pub(crate) struct Taken {
     pub lanes: bool,
     /// `project_matrix`, and the threads of its workgroups.
     pub matrix: Option<(MatrixUnit, u32)>,
+}
+
+impl Taken {
+    /// The ways to do many rows with weights of this format, the default first.
+    pub fn prefill(self, format: WeightFormat) -> Vec<Prefill> {
+        let matrix = self.matrix.filter(|(unit, _)| unit.takes(format)).map(|_| Prefill::Matrix);
+        let lanes = self.lanes.then_some(Prefill::Lanes);
+        matrix.into_iter().chain(lanes).chain(Tile::ALL.map(Prefill::Tiles)).collect()
+    }
 }

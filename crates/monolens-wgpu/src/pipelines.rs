@@ -5,6 +5,7 @@ use crate::{begun, shaders};
 use monolens_graph::BackendError;
 use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::num::NonZeroU64;
 use std::rc::Rc;
 
@@ -16,11 +17,18 @@ const AT_ONCE: usize = 8;
 /// A constant that a shader declares with `override`: its id in the shader, and its value.
 pub(crate) type Constant = (&'static str, u32);
 
-/// A shader permutation, and the constant it is compiled with if it declares one.
+/// A shader permutation, and the constants it is compiled with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Permutation {
     pub name: String,
-    pub constant: Option<Constant>,
+    pub constants: Vec<Constant>,
+}
+
+impl fmt::Display for Permutation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        self.constants.iter().try_for_each(|(id, value)| write!(f, " {id}={value}"))
+    }
 }
 
 struct Layout {
@@ -136,7 +144,7 @@ impl Pipelines {
         module: &wgpu::ShaderModule,
         writes: &[bool],
     ) -> wgpu::ComputePipeline {
-        let constants: Vec<_> = shader.constant.iter().map(|&(id, value)| (id, f64::from(value))).collect();
+        let constants: Vec<_> = shader.constants.iter().map(|&(id, value)| (id, f64::from(value))).collect();
         gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&shader.name),
             layout: Some(&self.layout(gpu, writes).pipeline),

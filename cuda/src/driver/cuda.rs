@@ -1,12 +1,12 @@
 //! One device of the CUDA driver, with one stream.
 
-use super::cache::Cache;
 use super::compiler::Compiler;
 use super::cublaslt::{Products, find_cublaslt};
 use super::{DeviceReport, text, too_new};
 use crate::gpu::{FunctionId, Gpu, GpuError, GpuInfo, GraphId, Launch, ProductShape, Recording, Work};
 use crate::kernels::{FILES, HEADERS, Unit};
 use cudarc::driver::{DriverError, result, sys};
+use monolens_cache::Cache;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_void};
@@ -105,7 +105,7 @@ impl CudaGpu {
             compiler,
             architecture,
             driver: driver.into(),
-            cache: Cache::of_user(),
+            cache: Cache::of_user("cuda"),
             modules: RefCell::default(),
             functions: RefCell::default(),
             graphs: RefCell::default(),

@@ -1,6 +1,5 @@
 //! The CUDA driver as a [`Gpu`]: loaded when it is asked for, with kernels compiled by NVRTC and cached on disk.
 
-mod cache;
 mod compiler;
 mod cublaslt;
 mod cuda;

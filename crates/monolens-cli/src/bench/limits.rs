@@ -5,7 +5,7 @@ use super::timing::Timing;
 use monolens_graph::backend::Job;
 use monolens_graph::plan::Plan;
 use monolens_graph::{
-    Axes, Axis, Backend, BackendError, Bits, DType, GraphBuilder, Grouped, WeightFormat, ops,
+    Axes, Axis, Backend, BackendError, Bits, DType, GraphBuilder, Grouped, WeightFormat, WeightSpec, ops,
 };
 use std::time::Instant;
 
@@ -73,13 +73,7 @@ fn product(
     let graph = graph(name, columns, inner)
         .map_err(|error| BackendError::Device(format!("the graph of a product: {error}")))?;
     let spec = graph.weights[0].clone();
-    backend.begin_weight(&spec, format)?;
-    for row in weight_rows(inner, format) {
-        for _ in 0..columns {
-            backend.write_weight(&row)?;
-        }
-    }
-    backend.end_weight()?;
+    load(backend, &spec, format)?;
     let axes = Axes::new().with(Axis::Rows, rows);
     let plan = Plan::new(&graph, backend.capabilities(), axes);
     let program = pollster::block_on(backend.prepare(plan))?;
@@ -91,6 +85,25 @@ fn product(
         pollster::block_on(backend.run(program, &job))?;
         Ok(start.elapsed().as_secs_f64())
     })
+}
+
+/// Loads a weight of made-up numbers.
+///
+/// # Errors
+/// Those of the device.
+pub(super) fn load(
+    backend: &mut dyn Backend,
+    spec: &WeightSpec,
+    format: WeightFormat,
+) -> Result<(), BackendError> {
+    let (rows, inner) = spec.rows();
+    backend.begin_weight(spec, format)?;
+    for row in weight_rows(inner, format) {
+        for _ in 0..rows {
+            backend.write_weight(&row)?;
+        }
+    }
+    backend.end_weight()
 }
 
 fn graph(
@@ -118,7 +131,7 @@ fn weight_rows(inner: usize, format: WeightFormat) -> Vec<Vec<u8>> {
 }
 
 /// Numbers between -1 and 1.
-fn floats(len: usize, dtype: DType) -> Vec<u8> {
+pub(super) fn floats(len: usize, dtype: DType) -> Vec<u8> {
     let value = |i: usize| (i * 7919 % 1000) as f32 / 500.0 - 1.0;
     match dtype {
         DType::F16 => (0..len).flat_map(|i| half::f16::from_f32(value(i)).to_le_bytes()).collect(),

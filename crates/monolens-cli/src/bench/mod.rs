@@ -8,4 +8,6 @@ pub mod plot;
 pub mod quality;
 pub mod table;
 pub mod timing;
+#[cfg(feature = "wgpu")]
+pub mod tune;
 pub mod work;

@@ -33,11 +33,28 @@ struct Findings {
     missing: Vec<Advice>,
 }
 
+/// Which presets its kernels take.
+#[derive(Debug, Serialize)]
+struct Presets {
+    reason: String,
+    found: Vec<String>,
+}
+
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Choice {
-    Works { backend: String, name: String, tier: String, detail: String, reason: String },
-    Fails { error: String },
+    Works {
+        backend: String,
+        name: String,
+        tier: String,
+        detail: String,
+        reason: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        presets: Option<Presets>,
+    },
+    Fails {
+        error: String,
+    },
 }
 
 /// Runs the command.
@@ -58,6 +75,7 @@ pub fn run(args: &DoctorArgs) -> Result<Outcome> {
                 tier: device.tier.clone(),
                 detail: device.detail.clone(),
                 reason: opened.reason,
+                presets: opened.presets.map(|p| Presets { reason: p.reason, found: p.found }),
             }
         }
         Err(error) => Choice::Fails { error: error.to_string() },
@@ -124,9 +142,13 @@ fn text(f: &Findings) -> String {
     }
     f.cuda.lines().into_iter().for_each(|(head, text)| line(head, text));
     match &f.choice {
-        Choice::Works { backend, name, tier, detail, reason } => {
+        Choice::Works { backend, name, tier, detail, reason, presets } => {
             line("will use", format!("{backend}: {name} ({tier}, {detail})"));
             line("", format!("because: {reason}"));
+            if let Some(Presets { reason, found }) = presets {
+                line("presets", reason.clone());
+                found.iter().for_each(|one| line("", one.clone()));
+            }
         }
         Choice::Fails { error } => line("will use", format!("nothing: {error}")),
     }

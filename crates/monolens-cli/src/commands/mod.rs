@@ -7,4 +7,5 @@ pub mod doctor;
 pub mod inspect;
 pub mod run;
 pub mod serve;
+pub mod tune;
 pub mod verify;

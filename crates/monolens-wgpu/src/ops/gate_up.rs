@@ -27,8 +27,6 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &GateUp) -> Result<Laun
         x: cx.place(node.inputs[0]),
         more: Vec::new(),
         written: &[0],
-        few_rows_a_quad: 2,
-        many_rows_a_tile: 64,
     }
     .lower(cx))
 }

@@ -54,8 +54,6 @@ pub(super) fn project(
         x,
         more: vec![residual],
         written: &[0],
-        few_rows_a_quad: 4,
-        many_rows_a_tile: 128,
     }
     .lower(cx))
 }

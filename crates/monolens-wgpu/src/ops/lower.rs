@@ -1,5 +1,6 @@
 //! What lowering an operator needs: where values and weights are, and a list of kernels to add to.
 
+use crate::Tuning;
 use crate::matrix::Taken;
 use crate::pipelines::{Constant, Permutation};
 use crate::program::{Arena, Kernel, KernelId, Launches, Place};
@@ -20,6 +21,8 @@ pub(crate) struct Lower<'a> {
     plan: &'a Plan,
     /// As [`crate::gpu::Gpu::taken`].
     pub taken: Taken,
+    /// Which presets of them.
+    pub tuning: &'a Tuning,
     weights: &'a Weights,
     states: &'a States,
     arena: &'a Arena,
@@ -29,13 +32,13 @@ pub(crate) struct Lower<'a> {
 
 impl<'a> Lower<'a> {
     pub fn new(
-        taken: Taken,
+        (taken, tuning): (Taken, &'a Tuning),
         plan: &'a Plan,
         weights: &'a Weights,
         states: &'a States,
         arena: &'a Arena,
     ) -> Self {
-        Self { plan, taken, weights, states, arena, kernels: Vec::new(), scratch: Vec::new() }
+        Self { plan, taken, tuning, weights, states, arena, kernels: Vec::new(), scratch: Vec::new() }
     }
 
     /// The launches of a node.
@@ -56,20 +59,20 @@ impl<'a> Lower<'a> {
         places: Vec<Place>,
         written: &[usize],
     ) -> KernelId {
-        self.kernel_with(file, features, None, places, written)
+        self.kernel_with(file, features, Vec::new(), places, written)
     }
 
-    /// The same of a shader that is compiled with a constant.
+    /// The same of a shader that is compiled with constants.
     pub fn kernel_with(
         &mut self,
         file: &str,
         features: &[&str],
-        constant: Option<Constant>,
+        constants: Vec<Constant>,
         places: Vec<Place>,
         written: &[usize],
     ) -> KernelId {
         let writes = (0..places.len()).map(|i| written.contains(&i)).collect();
-        let shader = Permutation { name: shaders::name_of(file, features), constant };
+        let shader = Permutation { name: shaders::name_of(file, features), constants };
         self.kernels.push(Kernel { shader, places, writes, pipeline: None, group: None });
         KernelId(self.kernels.len() - 1)
     }

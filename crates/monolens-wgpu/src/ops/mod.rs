@@ -24,7 +24,7 @@ mod store_rows;
 mod swiglu;
 mod tile_attention;
 
-pub(crate) use lower::Lower;
+pub(crate) use lower::{Lower, weight_feature};
 
 use crate::program::Launches;
 use monolens_graph::{BackendError, Node};

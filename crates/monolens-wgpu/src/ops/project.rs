@@ -2,8 +2,10 @@
 
 use super::Lower;
 use super::lower::{NONE, weight_feature};
+use crate::pipelines::Constant;
 use crate::program::{GRID, KernelId, Launch, Launches, Place};
 use crate::weights::Matrix;
+use crate::{Class, Prefill, Tile};
 use monolens_graph::ops::RmsNorm;
 use monolens_graph::{Axis, BackendError, Node, Routed, Shape, WeightId};
 
@@ -116,10 +118,10 @@ struct Part {
     scales: [u32; 4],
     single: KernelId,
     several: KernelId,
-    many: KernelId,
-    lanes: KernelId,
-    /// On matrix units that take these weights.
-    matrix: Option<KernelId>,
+    /// `project_lanes`, where it is to be taken.
+    lanes: Option<KernelId>,
+    /// Many rows.
+    prefill: KernelId,
 }
 
 /// A projection to be lowered.
@@ -142,10 +144,6 @@ pub(super) struct Projection<'a> {
     pub more: Vec<Place>,
     /// Bindings that are written.
     pub written: &'static [usize],
-    /// Weight rows that a quad has of one matrix: 4, or 2 of either of two.
-    pub few_rows_a_quad: usize,
-    /// Weight rows of a column tile for many rows.
-    pub many_rows_a_tile: usize,
 }
 
 impl Projection<'_> {
@@ -153,7 +151,14 @@ impl Projection<'_> {
         let format = weight_feature(self.text.format);
         let norm = if self.params.norm == NONE { "" } else { "norm" };
         let routed = if self.routed { "routed" } else { "" };
-        let matrix = cx.taken.matrix.filter(|(unit, _)| unit.takes(self.text.format));
+        let matrices = if self.up.is_some() { 2 } else { 1 };
+        let width = matrices * self.text.parts.iter().map(|part| part.rows).sum::<usize>();
+        let choice = cx.tuning.choice(Class::of(self.text.format, self.text.inner, width));
+        let decode = choice.decode.unwrap_or_default();
+        let ways = cx.taken.prefill(self.text.format);
+        let prefill = choice.prefill.filter(|wanted| ways.contains(wanted)).unwrap_or(ways[0]);
+        // `project_matrix` has the columns of the default.
+        let tile = if let Prefill::Tiles(tile) = prefill { tile } else { Tile::default() };
         let mut parts = Vec::new();
         for (i, part) in self.text.parts.iter().enumerate() {
             let buffer = |matrix: &Matrix| Place::Buffer(matrix.parts[i].buffer.clone());
@@ -161,54 +166,56 @@ impl Projection<'_> {
             places.extend([buffer(self.text), buffer(self.visual)]);
             places.extend(self.up.iter().flatten().map(|m| buffer(m)));
             places.extend(self.more.iter().cloned());
-            let mut kernel = |features: &[&str]| cx.kernel(self.file, features, places.clone(), self.written);
-            let [single, several] = ["single", "several"].map(|n| kernel(&["few", n, norm, format]));
-            let many = kernel(&["many", routed, format]);
-            let lanes = kernel(&["lanes", routed, format]);
-            let matrix = matrix.map(|(unit, threads)| {
-                let features = ["matrix", unit.name(), routed, format];
-                cx.kernel_with(self.file, &features, Some((THREADS, threads)), places.clone(), self.written)
-            });
+            let (taken, file, written) = (cx.taken, self.file, self.written);
+            let mut kernel = |features: &[&str], constants: Vec<Constant>| {
+                cx.kernel_with(file, features, constants, places.clone(), written)
+            };
+            let [single, several] =
+                ["single", "several"].map(|n| kernel(&["few", n, norm, format], decode.constants()));
+            let lanes = taken.lanes.then(|| kernel(&["lanes", routed, format], Vec::new()));
+            let prefill = match (prefill, taken.matrix, lanes) {
+                (Prefill::Lanes, _, Some(lanes)) => lanes,
+                (Prefill::Matrix, Some((unit, threads)), _) => {
+                    kernel(&["matrix", unit.name(), routed, format], vec![(THREADS, threads)])
+                }
+                _ => kernel(&["many", routed, format], tile.constants()),
+            };
             parts.push(Part {
                 first: part.first,
                 rows: part.rows,
                 scales: self.text.scales(part.rows),
                 single,
                 several,
-                many,
                 lanes,
-                matrix,
+                prefill,
             });
         }
-        let lanes = cx.taken.lanes;
         let (params, shape, routed) = (self.params, self.shape, self.routed);
-        let (few_rows, many_rows) = (self.few_rows_a_quad, self.many_rows_a_tile);
-        let matrices = if self.up.is_some() { 2.0 } else { 1.0 };
         Box::new(move |axes, out| {
             let rows = shape.rows(axes);
             if rows == 0 {
                 return;
             }
-            let blocks = |part: &Part| {
-                let blocks = if routed { axes.get(Axis::RouteBlocks) } else { rows.div_ceil(64) };
-                [part.rows.div_ceil(many_rows) as u32, blocks as u32, 1 + u32::from(routed)]
-            };
+            let blocks = if routed { axes.get(Axis::RouteBlocks) } else { rows.div_ceil(64) };
+            let tiles = if routed { 4 * blocks } else { rows.div_ceil(16) };
+            let grid = |x: usize, y: usize| [x as u32, y as u32, 1 + u32::from(routed)];
             for part in &parts {
-                let groups = part.rows.div_ceil(few_rows).div_ceil(2);
-                let (kernel, grid) = if let Some(matrix) = part.matrix.filter(|_| routed || rows > FEW) {
-                    (matrix, blocks(part))
-                } else if lanes && (routed || rows > LANES_FROM) {
-                    let tiles = if routed { axes.get(Axis::RouteBlocks) * 4 } else { rows.div_ceil(16) };
-                    let quads = part.rows.div_ceil(few_rows).div_ceil(32);
-                    (part.lanes, [quads as u32, tiles as u32, 1 + u32::from(routed)])
-                } else if routed || rows > FEW || groups > GRID as usize {
-                    (part.many, blocks(part))
-                } else if rows == 1 {
-                    (part.single, [groups as u32, 1, 1])
-                } else {
-                    (part.several, [groups as u32, rows.div_ceil(4) as u32, 1])
+                // A quad has four rows of one matrix, or two of either of two.
+                let quads = (part.rows * matrices).div_ceil(4);
+                let groups = quads.div_ceil(decode.groups());
+                let by_lanes = grid(quads.div_ceil(32), tiles);
+                let many = match prefill {
+                    Prefill::Lanes => by_lanes,
+                    _ => grid((part.rows * matrices).div_ceil(tile.columns()), blocks),
                 };
-                let work = 2.0 * matrices * rows as f64 * params.inner as f64 * part.rows as f64;
+                let (kernel, grid) = match part.lanes {
+                    _ if routed || rows > FEW => (part.prefill, many),
+                    Some(lanes) if rows > LANES_FROM => (lanes, by_lanes),
+                    _ if groups > GRID as usize => (part.prefill, many),
+                    _ if rows == 1 => (part.single, [groups as u32, 1, 1]),
+                    _ => (part.several, [groups as u32, rows.div_ceil(4) as u32, 1]),
+                };
+                let work = 2.0 * (matrices * rows) as f64 * params.inner as f64 * part.rows as f64;
                 out.push(Launch::new(kernel, &params.words(rows, part), grid).work(work));
             }
         })

@@ -41,8 +41,6 @@ pub(super) fn lower(cx: &mut Lower<'_>, node: &Node, op: &QkvRope) -> Result<Lau
         x: cx.place(node.inputs[0]),
         more: vec![cx.place(node.inputs[3]), cx.place(node.inputs[4])],
         written: &[0, 6, 7],
-        few_rows_a_quad: 4,
-        many_rows_a_tile: 128,
     }
     .lower(cx))
 }

@@ -9,6 +9,7 @@ pub(crate) use launch::{GRID, Kernel, KernelId, Launch, Launches, Place, pieces,
 pub(crate) use memory::{Arena, Pool};
 pub(crate) use run::Resources;
 
+use crate::Tuning;
 use crate::gpu::Gpu;
 use crate::ops::Lower;
 use crate::pace::Rate;
@@ -49,6 +50,7 @@ pub(crate) struct Program {
 impl Program {
     pub fn new(
         gpu: &Gpu,
+        tuning: &Tuning,
         plan: Plan,
         weights: &Weights,
         states: &States,
@@ -59,7 +61,7 @@ impl Program {
         }
         let known = check::states(&plan, states)?;
         let arena = Arena::new(gpu, &plan)?;
-        let mut lower = Lower::new(gpu.taken, &plan, weights, states, &arena);
+        let mut lower = Lower::new((gpu.taken, tuning), &plan, weights, states, &arena);
         let mut steps = Vec::with_capacity(plan.graph.nodes.len());
         for node in &plan.graph.nodes {
             let launches = lower.node(node)?;
@@ -108,6 +110,14 @@ impl Program {
             names.extend(launches.drain(..).filter(|l| !l.grid.contains(&0)).map(|_| step.name));
         }
         names
+    }
+
+    /// The kernel of each dispatch, in order: its shader permutation and constants.
+    pub fn kernels(&self, axes: &Axes) -> Vec<String> {
+        let mut launches = Vec::new();
+        self.steps.iter().for_each(|step| (step.launches)(axes, &mut launches));
+        let taken = launches.iter().filter(|launch| !launch.grid.contains(&0));
+        taken.map(|launch| self.kernels[launch.kernel.0].shader.to_string()).collect()
     }
 
     /// Bytes of inputs and parameters.

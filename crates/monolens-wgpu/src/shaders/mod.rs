@@ -8,6 +8,9 @@ mod sources {
     include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 }
 
+/// Of all shaders: what was measured with others says nothing of these.
+pub const HASH: u64 = sources::HASH;
+
 /// Every permutation: its name and its WGSL.
 pub fn all() -> &'static [(&'static str, &'static str)] {
     sources::SOURCES
