@@ -26,6 +26,7 @@
 //! **What is asked of a device** is the trait [`gpu::Gpu`]. Tests give it a CPU that runs the same kernels.
 
 mod backend;
+mod cache;
 pub mod driver;
 pub mod gpu;
 pub mod kernels;
@@ -35,6 +36,7 @@ mod states;
 mod weights;
 
 pub use backend::CudaBackend;
+pub use cache::Cache;
 
 use monolens_graph::BackendError;
 

@@ -1,13 +1,13 @@
-//! Compiled kernels on disk, by the hash of all that went into them.
+//! What costs time to find out, on disk: compiled kernels, and that they are right. By the hash of all that it depends on.
 
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// A folder of compiled kernels; none where there is no home for it.
-#[derive(Clone, Debug)]
-pub(super) struct Cache {
+/// A folder of files; none where there is no home for it.
+#[derive(Clone, Debug, Default)]
+pub struct Cache {
     folder: Option<PathBuf>,
 }
 
@@ -22,35 +22,47 @@ impl Cache {
         Self { folder: folder.map(|f| f.join("cuda")) }
     }
 
-    #[cfg(test)]
-    fn at(folder: PathBuf) -> Self {
+    /// A folder that is named.
+    pub fn at(folder: PathBuf) -> Self {
         Self { folder: Some(folder) }
     }
 
-    /// What is kept under these parts, or what `make` makes of them. A folder that cannot be written to, or a file that was
-    /// damaged, only costs time.
-    pub fn get(
+    fn path(&self, name: &str, parts: &[&[u8]]) -> Option<PathBuf> {
+        self.folder.as_ref().map(|f| f.join(format!("{name}-{}.bin", &hash(parts)[..32])))
+    }
+
+    /// What is kept under these parts; none where there is nothing or it was damaged.
+    pub fn find(&self, name: &str, parts: &[&[u8]]) -> Option<Vec<u8>> {
+        read(&self.path(name, parts)?)
+    }
+
+    /// Keeps bytes under these parts. A folder that cannot be written to only costs time, later.
+    pub fn keep(&self, name: &str, parts: &[&[u8]], bytes: &[u8]) {
+        if let Some(path) = self.path(name, parts)
+            && let Err(error) = write(&path, bytes)
+        {
+            log::warn!("nothing can be kept in {}: {error}", path.display());
+        }
+    }
+
+    /// What is kept under these parts, or what `make` makes of them.
+    pub(crate) fn get(
         &self,
         name: &str,
         parts: &[&[u8]],
         make: impl FnOnce() -> Result<Vec<u8>, String>,
     ) -> Result<Vec<u8>, String> {
-        let key = hash(parts);
-        let path = self.folder.as_ref().map(|f| f.join(format!("{name}-{}.bin", &key[..32])));
-        if let Some(found) = path.as_ref().and_then(|p| read(p)) {
+        if let Some(found) = self.find(name, parts) {
             return Ok(found);
         }
         let made = make()?;
-        if let Some(path) = path
-            && let Err(error) = write(&path, &made)
-        {
-            log::warn!("compiled kernels cannot be kept in {}: {error}", path.display());
-        }
+        self.keep(name, parts, &made);
         Ok(made)
     }
 }
 
-fn hash(parts: &[&[u8]]) -> String {
+/// The SHA-256 of a list of parts, in hexadecimal.
+pub(crate) fn hash(parts: &[&[u8]]) -> String {
     let mut hasher = Sha256::new();
     for part in parts {
         // With their lengths, so that no two lists of parts are the same bytes.
