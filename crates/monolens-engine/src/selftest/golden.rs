@@ -57,7 +57,9 @@ impl Case {
         let mut cut = Vec::new();
         for (image, bytes) in self.images.iter().zip(images) {
             let tiles = TileOptions { max_tiles: Some(image.max_tiles), ..TileOptions::default() };
-            cut.extend(Images::new(engine.model(), &[bytes], &tiles, &DecodeOptions::default())?.images);
+            cut.extend(
+                Images::new(engine.model(), &[bytes.as_slice()], &tiles, &DecodeOptions::default())?.images,
+            );
         }
         let prompt = Prompt::of_text(engine.model(), self.prompt.clone(), cut)?;
         let settings = Settings { use_model_stop_ids: false, ..Settings::greedy(self.generated.len()) };
