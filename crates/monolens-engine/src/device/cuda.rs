@@ -20,7 +20,7 @@ pub use monolens_cuda::driver::Identity;
 /// Seconds that a self-test may take: mostly compiling all kernels, which is done once.
 const LIMIT: Duration = Duration::from_secs(150);
 /// Bytes of device memory that must be free for it.
-const NEEDED: u64 = 256 << 20;
+const NEEDED: u64 = 512 << 20;
 /// Under this name what was found is kept.
 const KEPT: &str = "selftest";
 
