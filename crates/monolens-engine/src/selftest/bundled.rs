@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 macro_rules! file {
     ($name:literal) => {
-        &include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/", $name))[..]
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/", $name)) as &[u8]
     };
 }
 
