@@ -8,6 +8,8 @@ VISUAL = (0, 10, 50, 75, 90, 100)
 MMOE = "Routed FFN of one layer, Monolens"
 MMOE_PYTORCH = "Routed FFN of one layer, PyTorch"
 CEILINGS = "What the card can do"
+# Width and inner width of the routed FFN: of Mono-InternVL-2B, and of the tiny model of a rehearsal.
+SIZES = {False: (2048, 8192), True: (64, 128)}
 
 
 def listed(numbers):
@@ -81,10 +83,40 @@ def told(points):
 
 def mmoe_in_pytorch(s):
     """Routed FFN in PyTorch: both and blend, gather and scatter."""
-    sizes = (64, 128) if s.rehearse else (2048, 8192)
+    sizes = SIZES[s.rehearse]
     tokens, shares_ = ([64, 128], [0, 50, 75]) if s.rehearse else (TOKENS, VISUAL)
     rows = pytorch.mmoe(tokens, shares_, sizes, "cpu" if s.rehearse else "cuda")
     return {f"{MMOE_PYTORCH} (bf16, cuBLAS)": rows}
+
+
+def instructions(s):
+    """What instructions of the card's own could save in the routed FFN."""
+    rows = rates(s.table(MMOE), s.table(MMOE_PYTORCH), s.table(CEILINGS), SIZES[s.rehearse])
+    if not rows:
+        raise Skipped("no table of the routed FFN")
+    best = rows[-1]
+    detail = f"at {best['tokens']} tokens {best['routed, TFLOP/s']:.3g} TFLOP/s, cuBLASLt {best['cuBLASLt, TFLOP/s']:.3g}"
+    if best["at most saved"]:
+        detail += f": a kernel as fast would save {best['at most saved']} of the routed FFN"
+    return {"The routed FFN's rate, all rows of one kind, beside the same products by cuBLASLt (WGMMA on Hopper)": rows}, detail
+
+
+def rates(routed, pytorch_rows, card, sizes):
+    """Rates where all rows are text: then the routed kernel does what plain products do, and cuBLASLt has kernels with
+    whatever instructions the card has. `both` is twice the work."""
+    others, rows = {row["tokens"]: row for row in pytorch_rows if row["visual"] == "0 %"}, []
+    for row in (row for row in routed if row["visual"] == "0 %"):
+        work = 6 * row["tokens"] * sizes[0] * sizes[1] / 1e12
+        own, library = work / float(row["routed, s"]), 2 * work / float(row["both, s"])
+        found = {"tokens": row["tokens"], "routed, TFLOP/s": own, "cuBLASLt, TFLOP/s": library}
+        if other := others.get(row["tokens"]):
+            found["PyTorch, TFLOP/s"] = 2 * work / other["both, s"]
+        if card:
+            found["routed, of bf16 product"] = f"{100 * own / card[0]['bf16 product, TFLOP/s']:.0f} %"
+        fastest = max(library, found.get("PyTorch, TFLOP/s", 0))
+        found["at most saved"] = f"{100 * (1 - own / fastest):.0f} %" if fastest > own else None
+        rows.append(found)
+    return rows
 
 
 def products(s):

@@ -1,11 +1,34 @@
 """Whether it is right."""
 
+import json
 import shutil
 
 from gpu_check.session import Failed, Skipped
 
 # Places of a forced text where the likeliest token must be that of CUDA (design: bf16).
 LEAST_AGREEMENT = 99.0
+
+
+def self_test(s):
+    """The self-test by which CUDA is taken unasked."""
+    found, seconds = s.document("self-test", ["doctor", "--self-test", "--json", "--backend", s.backend], 170)
+    told = found["self_test"]
+    rows = [{"check": check["name"], "result": check["fault"] or "ok", "detail": check["detail"],
+             "seconds": round(check["seconds"], 2)} for check in told["checks"]]
+    if told["fault"]:
+        raise Failed(f"{told['device']}: {told['fault'][:300]}")
+    detail = f"{seconds:.1f} s with kernels that are compiled already"
+    # What was kept of the first time, which `find_device` came to.
+    first = json.loads((s.out / "doctor.json").read_text()).get("self_test")
+    if first:
+        detail += f", {first['seconds']:.1f} s the first time"
+    # Nobody asks for CUDA here: it must be taken all the same, and at once.
+    chosen, seconds = s.document("auto", ["doctor", "--json"], 60)
+    chosen = chosen["choice"]
+    if not s.rehearse and chosen.get("backend") != "cuda":
+        raise Failed(f"auto takes {chosen.get('backend')}: {chosen.get('reason', chosen.get('error'))}")
+    detail += f"; auto takes {chosen.get('backend')}, {seconds:.1f} s"
+    return {"The self-test": rows}, detail
 
 
 def parity(s):

@@ -36,7 +36,14 @@ impl CudaBackend {
     /// No driver, no such device, one that is too old, no compiler, or no cuBLASLt where it must be: each with what would
     /// help.
     pub fn open(options: &CudaOptions) -> Result<Self, BackendError> {
-        let gpu = driver::open(options.device.as_deref())?;
+        Self::with(driver::open(options.device.as_deref())?, options)
+    }
+
+    /// A backend on a device that is open.
+    ///
+    /// # Errors
+    /// No cuBLASLt where it must be.
+    pub fn with(gpu: Rc<dyn Gpu>, options: &CudaOptions) -> Result<Self, BackendError> {
         if options.gemm == Gemm::Library
             && let Err(reason) = gpu.product_library()
         {

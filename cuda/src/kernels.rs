@@ -69,6 +69,13 @@ pub const FILES: &[File] = files![
 const WEIGHTS: &[&str] = &["WEIGHT_BF16", "WEIGHT_F16", "WEIGHT_F32", "WEIGHT_Q8", "WEIGHT_Q4"];
 const KV: &[&str] = &["KV_BF16", "KV_F32", "KV_I8"];
 
+/// The hash of all sources.
+pub fn hash() -> String {
+    let texts: Vec<&[u8]> =
+        HEADERS.iter().chain(FILES).flat_map(|f| [f.name.as_bytes(), f.text.as_bytes()]).collect();
+    monolens_cache::hash(&texts)
+}
+
 /// A file, and the stored type that it is compiled for where it is compiled for several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Unit {

@@ -35,6 +35,7 @@ mod states;
 mod weights;
 
 pub use backend::CudaBackend;
+pub use monolens_cache::Cache;
 
 use monolens_graph::BackendError;
 

@@ -53,6 +53,30 @@ fn a_missing_gpu_is_said_with_its_reason() {
     let _ = fs::remove_dir_all(bundle);
 }
 
+/// 1,024 rows of a network of 2,048 x 8,192 are 103 GFLOP, and computing both experts is twice that.
+#[test]
+fn what_faster_instructions_would_save_is_told_beside_the_rates() {
+    let script = r#"
+from gpu_check import benchmarks
+routed = [{"tokens": 1024, "visual": x, "routed, s": 0.001, "both, s": 0.0016} for x in ("0 %", "50 %")]
+pytorch = [{"tokens": 1024, "visual": "0 %", "both, s": 0.0014}]
+[row] = benchmarks.rates(routed, pytorch, [{"bf16 product, TFLOP/s": 200}], (2048, 8192))
+print(*(f"{value:.0f}" if isinstance(value, float) else value for value in row.values()), sep=", ")
+[row] = benchmarks.rates([{"tokens": 1, "visual": "0 %", "routed, s": 1, "both, s": 3}], [], [], (2048, 8192))
+print(row["at most saved"])
+"#;
+    let mut command = Command::new("python3");
+    command.arg("-B").arg("-c").arg(script).current_dir(env!("CARGO_MANIFEST_DIR"));
+    match command.output() {
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stdout);
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(text, "1024, 103, 129, 147, 52 %, 30 %\nNone\n", "{error}");
+        }
+        Err(error) => println!("SKIPPED: python3: {error}"),
+    }
+}
+
 /// Ratios of 1.5 at 0 %, 0.5 at 50 % and 1.5 at 100 % visual: equal at 25 and at 75 %.
 #[test]
 fn break_even_points_lie_between_the_measured_shares() {

@@ -1,13 +1,13 @@
 //! The CUDA backend as a [`Runner`]: on a GPU, and with its kernels run by the CPU.
 
-use crate::case::Case;
-use crate::compare::limit;
-use crate::parity::{hold_picked, hold_within};
-use crate::run::Runner;
+use crate::parity::{hold_large, hold_picked, hold_within};
 use monolens_cuda::{Arithmetic, CudaBackend, CudaOptions, Gemm};
 use monolens_cuda_shim::ShimGpu;
 use monolens_graph::plan::Fusions;
 use monolens_graph::{DType, WeightFormat, batch};
+use monolens_parity::case::Case;
+use monolens_parity::report::allow_bf16;
+use monolens_parity::run::Runner;
 use std::rc::Rc;
 
 /// Cases an operator on the CPU in place of a GPU, which is slow.
@@ -94,16 +94,7 @@ fn is_for_products(case: &Case) -> bool {
 /// # Panics
 /// When a case is over its limit.
 pub fn hold_products(runner: &mut Runner, arithmetic: Arithmetic) {
-    let limits: fn(&str, &mut Case) = if arithmetic == Arithmetic::Fast { round } else { |_, _| {} };
-    hold_picked(runner, &PRODUCTS, is_for_products, limits);
-}
-
-/// Gives projections and attention the limit of bf16 products.
-fn round(operator: &str, case: &mut Case) {
-    let rounded = ["linear", "gate_up", "mmoe", "qkv_rope", "attention", "tile_attention", "patch_embed"];
-    if rounded.iter().any(|name| operator.starts_with(name)) && operator != "attention_map" {
-        case.limit = case.limit.max(limit::BF16_MATMUL);
-    }
+    hold_picked(runner, &PRODUCTS, is_for_products, limits(arithmetic));
 }
 
 /// Holds a runner in [`Arithmetic::Fast`] to the reference: projections and attention have the limit of bf16 products.
@@ -111,5 +102,18 @@ fn round(operator: &str, case: &mut Case) {
 /// # Panics
 /// When a case is over its limit.
 pub fn hold_fast(runner: &mut Runner) {
-    hold_within(runner, round);
+    hold_within(runner, allow_bf16);
+}
+
+/// Holds a runner to the reference at sizes for which there are kernels of their own.
+///
+/// # Panics
+/// When a case is over its limit.
+pub fn hold_large_sizes(runner: &mut Runner, arithmetic: Arithmetic) {
+    hold_large(runner, limits(arithmetic));
+}
+
+/// What cases are allowed in an arithmetic.
+fn limits(arithmetic: Arithmetic) -> fn(&str, &mut Case) {
+    if arithmetic == Arithmetic::Fast { allow_bf16 } else { |_, _| {} }
 }

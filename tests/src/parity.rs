@@ -1,22 +1,19 @@
 //! Holds a backend to the CPU reference.
 
-use crate::case::Case;
-use crate::cases;
-use crate::compare::tensors;
-use crate::run::Runner;
-use monolens_cpu::{Arithmetic, CpuBackend, CpuOptions};
 use monolens_graph::plan::Fusions;
+use monolens_parity::case::Case;
+use monolens_parity::cases::{self, DrawCase};
+use monolens_parity::report::{self, Report, compare};
+use monolens_parity::run::Runner;
 #[cfg(feature = "wgpu")]
 use monolens_wgpu::{Choice, MatrixUnit, Tier, Tuning, WgpuBackend, WgpuOptions};
-use std::collections::BTreeMap;
 
 /// A runner on the CPU in exact arithmetic.
 ///
 /// # Panics
 /// When the CPU backend cannot be made.
 pub fn cpu(fusions: Fusions) -> Runner {
-    let options = CpuOptions { threads: None, arithmetic: Arithmetic::Exact };
-    Runner::new(Box::new(CpuBackend::new(options).expect("a CPU backend")), fusions)
+    report::cpu(fusions).expect("a CPU backend")
 }
 
 /// A runner on the first wgpu adapter, software ones too, forced to a tier; says SKIPPED where there is none.
@@ -57,84 +54,22 @@ fn open_wgpu(tier: Tier, matrix_unit: Option<MatrixUnit>) -> Option<WgpuBackend>
     }
 }
 
-/// The share of the allowed error that a case used.
-async fn share_of_limit(reference: &mut Runner, runner: &mut Runner, case: &Case) -> Result<f64, String> {
-    let want = reference.run(case).await?;
-    let got = runner.run(case).await?;
-    let mut worst = 0f64;
-    for (name, want) in &want {
-        let got = got.get(name).ok_or(format!("{}: {name} is missing", case.label))?;
-        let error = tensors(got, want).map_err(|e| format!("{}: {name}: {e}", case.label))?;
-        if error > case.limit {
-            return Err(format!("{}: {name}: NMSE {error:.1e}, limit {:.0e}", case.label, case.limit));
-        }
-        worst = worst.max(if error == 0.0 { 0.0 } else { error / case.limit });
-    }
-    Ok(worst)
+/// Cases an operator of a runner; `MONOLENS_CASES` makes them fewer for a quick look.
+pub fn cases_of(runner: &Runner) -> usize {
+    let asked = std::env::var("MONOLENS_CASES").ok().and_then(|n| n.parse().ok());
+    asked.map_or(runner.cases(), |n: usize| n.min(runner.cases()))
 }
 
-/// What became of the cases.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// The worst share of the allowed error of each operator.
-    pub shares: BTreeMap<&'static str, f64>,
-    /// Cases over their limit, and what else went wrong.
-    pub failures: Vec<String>,
-}
-
-impl Report {
-    async fn add(
-        &mut self,
-        reference: &mut Runner,
-        runner: &mut Runner,
-        operator: &'static str,
-        case: &Case,
-    ) {
-        let worst = self.shares.entry(operator).or_default();
-        match share_of_limit(reference, runner, case).await {
-            Ok(share) => *worst = worst.max(share),
-            Err(error) => self.failures.push(error),
-        }
-    }
-
-    /// Prints the worst share of the limit for each operator.
-    ///
-    /// # Panics
-    /// When a case was over its limit, naming the first twenty.
-    fn hold(mut self, name: &str, cases: usize) {
-        println!("{name}: {cases} cases an operator, worst share of the allowed error:");
-        self.shares
-            .iter()
-            .for_each(|(operator, share)| println!("  {operator:<24} {:>6.2} %", share * 100.0));
-        let count = self.failures.len();
-        self.failures.truncate(20);
-        assert!(count == 0, "{count} cases failed on {name}:\n{}", self.failures.join("\n"));
-    }
-}
-
-/// Runs that many cases of every operator.
-pub async fn compare(reference: &mut Runner, runner: &mut Runner, cases: usize) -> Report {
-    compare_within(reference, runner, cases, |_, _| {}).await
-}
-
-/// The same, where `limits` may give a case another limit.
-pub async fn compare_within(
-    reference: &mut Runner,
-    runner: &mut Runner,
-    cases: usize,
-    limits: fn(&str, &mut Case),
-) -> Report {
-    let mut report = Report::default();
-    // For a quick look at one operator: its name, or a part of it.
-    let wanted = std::env::var("MONOLENS_OPERATOR").unwrap_or_default();
-    for (operator, draw) in cases::all().into_iter().filter(|(name, _)| name.contains(&wanted)) {
-        for number in 0..cases {
-            let mut case = draw(number);
-            limits(operator, &mut case);
-            report.add(reference, runner, operator, &case).await;
-        }
-    }
-    report
+/// Prints the worst share of the limit for each operator.
+///
+/// # Panics
+/// When a case was over its limit, naming the first twenty.
+fn hold(mut report: Report, name: &str, cases: usize) {
+    println!("{name}: {cases} cases an operator, worst share of the allowed error:");
+    report.shares.iter().for_each(|(operator, share)| println!("  {operator:<24} {:>6.2} %", share * 100.0));
+    let count = report.failures.len();
+    report.failures.truncate(20);
+    assert!(count == 0, "{count} cases failed on {name}:\n{}", report.failures.join("\n"));
 }
 
 /// Runs all cases and prints the worst share of the limit for each operator.
@@ -150,9 +85,38 @@ pub fn hold_to_reference(runner: &mut Runner) {
 /// # Panics
 /// As [`hold_to_reference`].
 pub fn hold_within(runner: &mut Runner, limits: fn(&str, &mut Case)) {
-    let cases = runner.cases();
-    let report = pollster::block_on(compare_within(&mut cpu(Fusions::NONE), runner, cases, limits));
-    report.hold(&runner.name(), cases);
+    let count = cases_of(runner);
+    // For a quick look at one operator: its name, or a part of it.
+    let wanted = std::env::var("MONOLENS_OPERATOR").unwrap_or_default();
+    let wanted = cases::all().into_iter().filter(|(name, _)| name.contains(&wanted));
+    hold_drawn(runner, wanted, count, limits);
+}
+
+/// Holds a runner to the reference at sizes for which there are kernels of their own.
+///
+/// # Panics
+/// As [`hold_to_reference`].
+pub fn hold_large(runner: &mut Runner, limits: fn(&str, &mut Case)) {
+    // Every format of weights twice.
+    let count = cases_of(runner).min(10);
+    hold_drawn(runner, cases::large(), count, limits);
+}
+
+fn hold_drawn(
+    runner: &mut Runner,
+    operators: impl IntoIterator<Item = (&'static str, DrawCase)>,
+    count: usize,
+    limits: fn(&str, &mut Case),
+) {
+    let drawn = operators.into_iter().flat_map(|(operator, draw)| {
+        (0..count).map(move |number| {
+            let mut case = draw(number);
+            limits(operator, &mut case);
+            (operator, case)
+        })
+    });
+    let report = pollster::block_on(compare(&mut cpu(Fusions::NONE), runner, drawn));
+    hold(report, &runner.name(), count);
 }
 
 /// Holds a runner to the reference in some operators, in cases that are picked among those that can be drawn.
@@ -167,7 +131,7 @@ pub fn hold_picked(
 ) {
     // So many are drawn, to find those few.
     const DRAWN: usize = 6000;
-    let (count, mut report, mut reference) = (runner.cases(), Report::default(), cpu(Fusions::NONE));
+    let (count, mut report, mut reference) = (cases_of(runner), Report::default(), cpu(Fusions::NONE));
     for (operator, draw) in cases::all().into_iter().filter(|(name, _)| operators.contains(name)) {
         let picked: Vec<Case> = (0..DRAWN).map(draw).filter(pick).take(count).collect();
         assert_eq!(picked.len(), count, "{operator}: among {DRAWN} cases there are not more");
@@ -177,5 +141,5 @@ pub fn hold_picked(
         }
     }
     assert_eq!(report.shares.len(), operators.len(), "{operators:?}");
-    report.hold(&runner.name(), count);
+    hold(report, &runner.name(), count);
 }

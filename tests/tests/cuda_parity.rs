@@ -7,12 +7,12 @@ use monolens_cuda::gpu::Gpu;
 use monolens_cuda::{Arithmetic, CudaBackend, CudaOptions, Gemm, driver};
 use monolens_cuda_shim::ShimGpu;
 use monolens_graph::plan::Fusions;
-use monolens_tests::cases;
+use monolens_parity::cases;
+use monolens_parity::run::Runner;
 use monolens_tests::cuda::{
-    cuda, cuda_shim, cuda_with_products, hold_fast, hold_products, shim, shim_with_products,
+    cuda, cuda_shim, cuda_with_products, hold_fast, hold_large_sizes, hold_products, shim, shim_with_products,
 };
-use monolens_tests::parity::hold_to_reference;
-use monolens_tests::run::Runner;
+use monolens_tests::parity::{cases_of, hold_to_reference};
 use std::rc::Rc;
 
 #[test]
@@ -31,6 +31,15 @@ fn fast_kernels_on_the_cpu_stay_within_bf16() {
     cuda_shim(Arithmetic::Fast, Fusions::ALL).iter_mut().for_each(hold_fast);
 }
 
+/// Above 256 rows a block takes two routing blocks; far into a sequence keys are split: most of what a real prompt is.
+#[test]
+fn kernels_for_large_sizes_on_the_cpu_equal_the_reference() {
+    for arithmetic in [Arithmetic::Exact, Arithmetic::Fast] {
+        let runner = cuda_shim(arithmetic, Fusions::ALL).map(|runner| runner.with_cases(5));
+        runner.into_iter().for_each(|mut runner| hold_large_sizes(&mut runner, arithmetic));
+    }
+}
+
 /// Packing, strides, bias, residual and what follows the products, which are computed plainly.
 #[test]
 fn products_on_the_cpu_equal_the_reference() {
@@ -39,7 +48,7 @@ fn products_on_the_cpu_equal_the_reference() {
         let before = gpu.products();
         hold_products(&mut shim_with_products(gpu.clone(), arithmetic), arithmetic);
         // Six operators, four runs a case, gate_up with two matrices: none was left to another kernel.
-        let cases = shim_with_products(gpu.clone(), arithmetic).cases() as u64;
+        let cases = cases_of(&shim_with_products(gpu.clone(), arithmetic)) as u64;
         let terms = if arithmetic == Arithmetic::Exact { 3 } else { 1 };
         assert_eq!(gpu.products() - before, (6 + 1) * 4 * cases * terms, "{arithmetic:?}");
     }
@@ -70,6 +79,13 @@ fn a_gpu_without_fusions_equals_the_reference() {
 #[test]
 fn a_fast_gpu_stays_within_bf16() {
     cuda(Arithmetic::Fast, Fusions::ALL).iter_mut().for_each(hold_fast);
+}
+
+#[test]
+fn a_gpu_equals_the_reference_at_large_sizes() {
+    for arithmetic in [Arithmetic::Exact, Arithmetic::Fast] {
+        cuda(arithmetic, Fusions::ALL).iter_mut().for_each(|runner| hold_large_sizes(runner, arithmetic));
+    }
 }
 
 /// Loads, runs and drops a backend so many times; gives what is free before and after.

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// A folder of such files; none where there is no home for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Cache {
     folder: Option<PathBuf>,
 }
@@ -86,7 +86,8 @@ impl Cache {
     }
 }
 
-fn hash(parts: &[&[u8]]) -> String {
+/// The SHA-256 of a list of parts, in hexadecimal.
+pub fn hash(parts: &[&[u8]]) -> String {
     let mut hasher = Sha256::new();
     for part in parts {
         // With their lengths, so that no two lists of parts are the same bytes.

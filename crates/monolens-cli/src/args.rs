@@ -2,6 +2,7 @@
 
 use crate::commands::{bench, chat, convert, doctor, inspect, run, serve, tune, verify};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use monolens_engine::selftest::proof::Place;
 use monolens_engine::{
     BackendChoice, BackendName, CpuArithmetic, EngineOptions, Quantization, Settings, kv_type,
 };
@@ -63,7 +64,7 @@ pub struct Verbosity {
 /// The kind of backend that is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum BackendArg {
-    /// A real GPU if there is one, else the CPU
+    /// CUDA on an NVIDIA GPU that passes its self-test, else another GPU, else the CPU
     #[default]
     Auto,
     /// Plain Rust on the CPU
@@ -80,7 +81,7 @@ pub struct DeviceArgs {
     /// Backend to compute on
     #[arg(long, value_enum, default_value = "auto", help_heading = "Device")]
     pub backend: BackendArg,
-    /// GPU to use: a part of its name, or its number in `monolens doctor`
+    /// GPU to use: a part of its name, or its number in `monolens doctor` (with --backend wgpu or cuda)
     #[arg(long, value_name = "NAME|INDEX", help_heading = "Device")]
     pub device: Option<String>,
     /// Highest capability tier to use, see `monolens doctor`
@@ -197,9 +198,16 @@ impl DeviceArgs {
             threads: self.threads.map(usize::from),
             arithmetic: if self.exact { CpuArithmetic::Exact } else { CpuArithmetic::Fast },
             no_tuning: self.no_tuning,
+            self_test: self_test(),
             ..BackendChoice::default()
         }
     }
+}
+
+/// A device is tried out in a process of its own, this same program: it may crash or hang.
+fn self_test() -> Place {
+    let Ok(program) = std::env::current_exe() else { return Place::Thread };
+    Place::Process(vec![program.into(), "doctor".into(), "--prove".into()])
 }
 
 fn number(text: &str, fits: impl Fn(f32) -> bool, expected: &str) -> Result<f32, String> {

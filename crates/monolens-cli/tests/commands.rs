@@ -141,6 +141,18 @@ fn the_machine_is_shown() {
         .stdout(predicate::str::contains("will use  cpu"));
 }
 
+#[test]
+fn the_doctor_holds_a_device_to_the_reference() {
+    let found = json(&mut monolens(&["doctor", "--self-test", "--json", "--backend", "cpu"]));
+    let told = &found["self_test"];
+    assert_eq!(told["fault"], serde_json::Value::Null);
+    assert_eq!(told["checks"].as_array().unwrap().len(), 5, "{told}");
+    // What another process asks for: where there is no such device it says what is missing, in the same form.
+    let none = json(&mut monolens(&["doctor", "--prove", "--device", "no such device"]));
+    let fault = none["checks"][0]["fault"].as_str().unwrap();
+    assert!(fault.contains("is not available"), "{fault}");
+}
+
 #[cfg(unix)]
 #[test]
 fn the_server_answers_until_it_is_told_to_end() {

@@ -31,7 +31,8 @@
 //! question, on another engine even. Where many answers are made at once (a server), or borrows are in the way (a
 //! browser), requests have names: [`Engine::submit`], [`Engine::step`], [`Engine::next_event`], [`Engine::stop`].
 //! [`Engine::inspect`] gives logits and tensors between the layers. After a lost device
-//! ([`EngineError::is_device_lost`]), [`Engine::recover`] goes on with another one.
+//! ([`EngineError::is_device_lost`]), [`Engine::recover`] goes on with another one. [`selftest`] tells whether a device
+//! computes what it should.
 //!
 //! # How a step is made
 //!
@@ -61,6 +62,7 @@ mod runner;
 mod sampling;
 mod scheduler;
 mod segments;
+pub mod selftest;
 mod sequence;
 mod setup;
 mod stats;

@@ -123,7 +123,8 @@ constexpr u32 ROW_STRIDE = D + 8;
 
 // Eight elements into shared memory as bf16, `present` of them there.
 INLINE void fill_piece(u16* to, const Bf16* from, u32 present, bool aligned) {
-    if (aligned || present == 0) {
+    // A copy of nothing, too, wants an aligned address.
+    if (aligned) {
         copy_async(to, from, present > 0);
         return;
     }

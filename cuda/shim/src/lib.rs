@@ -4,9 +4,12 @@
 //! page that cannot be touched, so that what reads or writes beyond it crashes at that instruction; new memory is NaN. What
 //! only hardware shows, races within an instruction, timing, the tensor cores' own rounding, is not found here.
 
+mod faulty;
 mod library;
 mod memory;
 mod product;
+
+pub use faulty::{Fault, Faulty};
 
 use library::{Kernel, Launch, Library};
 use memory::Memory;

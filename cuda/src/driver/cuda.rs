@@ -67,6 +67,9 @@ fn fault(error: sys::CUresult, free: impl FnOnce() -> u64, words: impl FnOnce() 
         | E::CUDA_ERROR_ASSERT
         | E::CUDA_ERROR_ECC_UNCORRECTABLE
         | E::CUDA_ERROR_NVLINK_UNCORRECTABLE
+        | E::CUDA_ERROR_TENSOR_MEMORY_LEAK
+        | E::CUDA_ERROR_MPS_CLIENT_TERMINATED
+        | E::CUDA_ERROR_EXTERNAL_DEVICE
         | E::CUDA_ERROR_CONTEXT_IS_DESTROYED
         | E::CUDA_ERROR_SYSTEM_NOT_READY
         | E::CUDA_ERROR_DEVICE_UNAVAILABLE
@@ -82,12 +85,18 @@ fn fault(error: sys::CUresult, free: impl FnOnce() -> u64, words: impl FnOnce() 
 impl CudaGpu {
     pub(super) fn open(device: &DeviceReport, driver: &str, compiler: Compiler) -> Result<Self, GpuError> {
         let number = result::device::get(device.index as i32)?;
-        // SAFETY: the device was just got; the context is released when this is dropped.
-        let (context, processors) = unsafe {
-            let context = result::primary_ctx::retain(number)?;
-            result::ctx::set_current(context)?;
+        // SAFETY: the device was just got; the context is released when this is dropped, or here.
+        let (context, processors, stream) = unsafe {
             let which = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
-            (context, result::device::get_attribute(number, which)? as u32)
+            let processors = result::device::get_attribute(number, which)? as u32;
+            let context = result::primary_ctx::retain(number)?;
+            let stream = result::ctx::set_current(context)
+                .and_then(|()| result::stream::create(result::stream::StreamKind::NonBlocking));
+            let released = |error| {
+                let _ = result::primary_ctx::release(number);
+                error
+            };
+            (context, processors, stream.map_err(released)?)
         };
         let architecture = compiler.architecture(device.capability);
         Ok(Self {
@@ -101,7 +110,7 @@ impl CudaGpu {
             },
             device: number,
             context,
-            stream: result::stream::create(result::stream::StreamKind::NonBlocking)?,
+            stream,
             compiler,
             architecture,
             driver: driver.into(),
@@ -153,7 +162,12 @@ impl CudaGpu {
                 Work::Launch(launch) => self.launch_one(launch, recording)?,
                 Work::Product(product) => {
                     let products = self.products().map_err(|e| GpuError::Other(e.clone()))?;
-                    products.launch(product, self.stream)?;
+                    // The library does not say that the device was lost; the driver does.
+                    let begun = products.launch(product, self.stream);
+                    begun.map_err(|error| match self.wait() {
+                        Err(lost @ GpuError::Lost(_)) => lost,
+                        _ => error,
+                    })?;
                 }
             }
         }
@@ -209,8 +223,10 @@ impl Gpu for CudaGpu {
     }
 
     fn free(&self, address: u64) {
-        // Nothing can be done about a failure, which shows again at the next call.
-        // SAFETY: the address came from `allocate`. The driver waits for work that uses it.
+        // Nothing can be done about a failure, which shows again at the next call. That the driver waits for work which uses
+        // the memory is its habit, not its promise.
+        let _ = self.wait();
+        // SAFETY: the address came from `allocate`, and nothing uses it any more.
         let _ = self.enter().and_then(|()| Ok(unsafe { result::free_sync(address) }?));
     }
 
@@ -226,8 +242,13 @@ impl Gpu for CudaGpu {
 
     fn write(&self, address: u64, bytes: &[u8]) -> Result<(), GpuError> {
         self.enter()?;
-        // SAFETY: as above. From memory that is not pinned the driver copies before it returns.
-        Ok(unsafe { result::memcpy_htod_async(address, bytes, self.stream) }?)
+        // SAFETY: as above. The driver may still read memory that is not pinned once this returned ("might be synchronous",
+        // and where the GPU reads the host's page tables it need not be): so the copy is waited for.
+        unsafe {
+            result::memcpy_htod_async(address, bytes, self.stream)?;
+            result::stream::synchronize(self.stream)?;
+        }
+        Ok(())
     }
 
     fn read(&self, address: u64, into: &mut [u8]) -> Result<(), GpuError> {
@@ -277,7 +298,13 @@ impl Gpu for CudaGpu {
             result::stream::begin_capture(self.stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).ok()?;
             let launched = self.do_all(recording);
             let graph = result::stream::end_capture(self.stream);
-            launched.and(graph.map_err(GpuError::from))
+            match (launched, graph) {
+                (Err(error), Ok(graph)) if !graph.is_null() => {
+                    let _ = result::graph::destroy(graph);
+                    Err(error)
+                }
+                (launched, graph) => launched.and(graph.map_err(GpuError::from)),
+            }
         };
         let graph = match captured {
             Ok(graph) if !graph.is_null() => graph,
@@ -298,8 +325,13 @@ impl Gpu for CudaGpu {
             return None;
         }
         let mut graphs = self.graphs.borrow_mut();
-        graphs.push(Some(executable));
-        Some(GraphId(graphs.len() - 1))
+        // In the place of one that was forgotten, so that there are never more places than graphs at once.
+        let place = graphs.iter().position(Option::is_none).unwrap_or_else(|| {
+            graphs.push(None);
+            graphs.len() - 1
+        });
+        graphs[place] = Some(executable);
+        Some(GraphId(place))
     }
 
     fn replay(&self, graph: GraphId) -> Result<(), GpuError> {

@@ -28,8 +28,19 @@ pub struct DeviceReport {
     pub capability: (u32, u32),
     /// Bytes of memory.
     pub memory: u64,
+    /// Which one of its kind it is, as `nvidia-smi` writes it.
+    pub uuid: String,
     /// Why it cannot be used, if it cannot.
     pub unusable: Option<String>,
+}
+
+/// A device that [`open`] would open, and all that what it computes depends on besides this program.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The device's name.
+    pub name: String,
+    /// Device, driver, compiler, library of products.
+    pub parts: Vec<String>,
 }
 
 /// What is there of CUDA, and what is missing.
@@ -87,11 +98,6 @@ pub fn report() -> Report {
     report
 }
 
-/// Whether there is a driver that is new enough. Looks for nothing else.
-pub fn has_driver() -> bool {
-    start().is_ok()
-}
-
 const ADVICE_DRIVER: &str = "install NVIDIA's driver, 525 or newer (nvidia-smi shows it), then restart";
 const ADVICE_COMPILER: &str = "install the CUDA toolkit, or: pip install nvidia-cuda-nvrtc-cu12 (nvidia-cuda-nvrtc for \
      drivers of CUDA 13); MONOLENS_NVRTC can name the folder with libnvrtc.so";
@@ -100,24 +106,60 @@ const WITHOUT_CUBLASLT: &str = "Monolens' own kernels do its work";
 const ADVICE_CUBLASLT: &str = "if prompts are to be faster: the CUDA toolkit, or pip install nvidia-cublas-cu12 \
      (nvidia-cublas for drivers of CUDA 13); MONOLENS_CUBLASLT can name the folder with libcublasLt.so";
 
+/// What a device needs to be opened.
+struct Ready {
+    driver: String,
+    device: DeviceReport,
+    compiler: Compiler,
+}
+
+fn ready(wanted: Option<&str>) -> Result<Ready, BackendError> {
+    let unavailable = |what: &str, reason: String| BackendError::Unavailable { what: what.into(), reason };
+    let driver = start().map_err(|(problem, remedy)| unavailable("CUDA", format!("{problem}; {remedy}")))?;
+    let all = devices().map_err(|e| unavailable("CUDA", text(e)))?;
+    let device = choose(&all, wanted)?.clone();
+    let no_compiler =
+        |reason: String| unavailable("the CUDA compiler", format!("{reason}; {ADVICE_COMPILER}"));
+    let compiler = find_compiler().map_err(no_compiler)?;
+    match too_new(&driver, "the compiler", compiler.version()) {
+        Some(problem) => Err(no_compiler(problem)),
+        None => Ok(Ready { driver, device, compiler }),
+    }
+}
+
 /// Opens a device by its number or part of its name, else the first that can be used.
 ///
 /// # Errors
 /// No driver, no such device, one that is too old, or no compiler: each with what would help.
 pub fn open(wanted: Option<&str>) -> Result<Rc<dyn Gpu>, BackendError> {
-    let unavailable = |what: String, reason: String| BackendError::Unavailable { what, reason };
-    let driver =
-        start().map_err(|(problem, remedy)| unavailable("CUDA".into(), format!("{problem}; {remedy}")))?;
-    let all = devices().map_err(|e| unavailable("CUDA".into(), text(e)))?;
-    let device = choose(&all, wanted)?;
-    let no_compiler =
-        |reason: String| unavailable("the CUDA compiler".into(), format!("{reason}; {ADVICE_COMPILER}"));
-    let compiler = find_compiler().map_err(no_compiler)?;
-    if let Some(problem) = too_new(&driver, "the compiler", compiler.version()) {
-        return Err(no_compiler(problem));
-    }
-    let gpu = CudaGpu::open(device, &driver, compiler);
+    let Ready { driver, device, compiler } = ready(wanted)?;
+    let gpu = CudaGpu::open(&device, &driver, compiler);
     Ok(Rc::new(gpu.map_err(|e| e.explain(&device.name))?))
+}
+
+/// The device that [`open`] would open; opens nothing.
+///
+/// # Errors
+/// As [`open`].
+pub fn identify(wanted: Option<&str>) -> Result<Identity, BackendError> {
+    let Ready { driver, device, compiler } = ready(wanted)?;
+    let (major, minor) = device.capability;
+    let parts = vec![
+        device.name.clone(),
+        device.uuid,
+        format!("sm_{major}{minor}"),
+        driver,
+        kernel_driver(),
+        compiler.version().to_owned(),
+        find_cublaslt().unwrap_or_default(),
+    ];
+    Ok(Identity { name: device.name, parts })
+}
+
+/// The version of the driver's part in the kernel, finer than that of CUDA (Linux).
+fn kernel_driver() -> String {
+    let text = std::fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
 /// The device that was asked for by its number or part of its name, else the first that can be used.
@@ -208,8 +250,15 @@ fn device(index: i32) -> Result<DeviceReport, DriverError> {
         capability,
         // SAFETY: as above.
         memory: unsafe { result::device::total_mem(device) }? as u64,
+        uuid: uuid_text(result::device::get_uuid(device)?.bytes.map(|byte| byte as u8)),
         unusable: lacks(capability),
     })
+}
+
+/// As `nvidia-smi` writes it.
+fn uuid_text(bytes: [u8; 16]) -> String {
+    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    format!("GPU-{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 /// What a device of this compute capability lacks, if anything.
@@ -254,6 +303,7 @@ mod tests {
             name: name.into(),
             capability,
             memory: 16 << 30,
+            uuid: uuid_text([capability.0 as u8; 16]),
             unusable: lacks(capability),
         })
     }
@@ -272,6 +322,12 @@ mod tests {
     }
 
     #[test]
+    fn a_card_is_known_by_its_uuid() {
+        let bytes = std::array::from_fn(|i| (i * 17) as u8);
+        assert_eq!(uuid_text(bytes), "GPU-00112233-4455-6677-8899-aabbccddeeff");
+    }
+
+    #[test]
     fn a_card_that_is_not_there_is_told_with_those_that_are() {
         let error = choose(&cards(), Some("H100")).unwrap_err().to_string();
         assert!(error.contains("a CUDA device H100 is not available: [0] Tesla V100"), "{error}");
@@ -282,6 +338,10 @@ mod tests {
     #[test]
     fn what_is_missing_is_said_without_a_panic() {
         let report = report();
+        assert_eq!(
+            identify(None).map_err(|e| e.to_string()).err(),
+            open(None).map_err(|e| e.to_string()).err()
+        );
         match open(None) {
             Ok(gpu) => assert!(gpu.info().capability >= LEAST_CAPABILITY),
             Err(BackendError::Unavailable { reason, .. }) => {

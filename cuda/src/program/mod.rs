@@ -34,6 +34,23 @@ struct Recorded {
     last_use: u64,
 }
 
+/// Kernels are told in a word how many elements there are; states are counted by their rows alone.
+fn fits_words(plan: &Plan) -> Result<(), BackendError> {
+    let values = plan.graph.values.iter().filter(|value| value.source != Source::State);
+    for value in values {
+        let sizes = value.shape.sizes(&plan.limits);
+        let elements = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
+        if elements.is_none_or(|elements| u32::try_from(elements).is_err()) {
+            return Err(BackendError::Limit {
+                what: format!("elements of {} in {}", value.name, plan.graph.name),
+                needed: format!("{sizes:?}"),
+                limit: format!("{} at most", u32::MAX),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// What programs share.
 pub(crate) struct Resources<'r> {
     pub gpu: &'r Rc<dyn Gpu>,
@@ -69,6 +86,7 @@ impl Program {
         for id in plan.graph.used_weights() {
             weights.find(plan.graph.weight(id))?;
         }
+        fits_words(&plan)?;
         let known = check::states(&plan, states)?;
         let inputs = Inputs::new(gpu, &plan)?;
         let mut lower = Lower::new(&**gpu, &plan, weights, states, how);

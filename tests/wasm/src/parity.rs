@@ -1,9 +1,9 @@
 //! The operator cases on WebGPU.
 
-use monolens_tests::parity::{compare, cpu};
-use monolens_tests::run::Runner;
-use monolens_tests::{Fusions, Tier};
-use monolens_wgpu::{WgpuBackend, WgpuOptions};
+use monolens_parity::report::{compare, cpu};
+use monolens_parity::run::Runner;
+use monolens_parity::{Fusions, cases};
+use monolens_wgpu::{Tier, WgpuBackend, WgpuOptions};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
@@ -18,14 +18,14 @@ struct Outcome {
     failures: Vec<String>,
 }
 
-/// Runs `cases` cases of every operator at a tier, fused or not, against the CPU reference.
+/// Runs `count` cases of every operator at a tier, fused or not, against the CPU reference.
 ///
 /// # Errors
-/// An unknown tier.
+/// An unknown tier; no CPU backend.
 #[wasm_bindgen(
     unchecked_return_type = "{ device: string; skipped?: string; operators: [string, number][]; failures: string[] }"
 )]
-pub async fn parity(tier: String, fused: bool, cases: usize) -> Result<JsValue, JsValue> {
+pub async fn parity(tier: String, fused: bool, count: usize) -> Result<JsValue, JsValue> {
     let tier = Tier::from_name(&tier).ok_or_else(|| JsValue::from_str("an unknown tier"))?;
     let options = WgpuOptions { tier: Some(tier), allow_software: true, ..WgpuOptions::default() };
     let fusions = if fused { Fusions::ALL } else { Fusions::NONE };
@@ -38,7 +38,10 @@ pub async fn parity(tier: String, fused: bool, cases: usize) -> Result<JsValue, 
         },
         Ok(backend) => {
             let mut runner = Runner::new(Box::new(backend), fusions);
-            let report = compare(&mut cpu(Fusions::NONE), &mut runner, cases).await;
+            let mut reference = cpu(Fusions::NONE).map_err(|e| JsValue::from_str(&e.to_string()))?;
+            let drawn =
+                cases::all().into_iter().flat_map(|(name, draw)| (0..count).map(move |n| (name, draw(n))));
+            let report = compare(&mut reference, &mut runner, drawn).await;
             Outcome {
                 device: runner.name(),
                 skipped: None,

@@ -3,7 +3,7 @@
 use crate::args::DeviceArgs;
 use crate::bundled;
 use crate::exit::Outcome;
-use crate::machine::{self, Adapter, Advice, Cpu, Cuda, Drivers};
+use crate::machine::{self, Adapter, Advice, Cpu, Cuda, Drivers, SelfTest};
 use anyhow::Result;
 use clap::Args;
 use monolens_engine::open_backend;
@@ -17,6 +17,12 @@ pub struct DoctorArgs {
     /// One JSON object
     #[arg(long)]
     pub json: bool,
+    /// Hold the device to the CPU and to the official code, whatever was found before (CUDA: before it is used unasked)
+    #[arg(long)]
+    pub self_test: bool,
+    /// Only that, on a CUDA device, as JSON: what another process of this program asks for
+    #[arg(long, hide = true)]
+    pub prove: bool,
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArgs,
@@ -29,6 +35,7 @@ struct Findings {
     drivers: Drivers,
     adapters: Vec<Adapter>,
     cuda: Cuda,
+    self_test: Option<SelfTest>,
     choice: Choice,
     missing: Vec<Advice>,
 }
@@ -60,8 +67,14 @@ enum Choice {
 /// Runs the command.
 ///
 /// # Errors
-/// When stdout cannot be written to.
+/// When stdout cannot be written to; when there is no device to be tested.
 pub fn run(args: &DoctorArgs) -> Result<Outcome> {
+    if args.prove {
+        writeln!(io::stdout().lock(), "{}", serde_json::to_string(&machine::prove(&args.device))?)?;
+        return Ok(Outcome::Fine);
+    }
+    // Before the device is chosen, which may depend on it.
+    let asked = args.self_test.then(|| machine::self_test(&args.device)).transpose()?;
     let adapters = machine::adapters();
     let drivers = machine::drivers();
     let cuda = machine::cuda();
@@ -80,16 +93,18 @@ pub fn run(args: &DoctorArgs) -> Result<Outcome> {
         }
         Err(error) => Choice::Fails { error: error.to_string() },
     };
+    let failed = asked.as_ref().is_some_and(|found| found.fault.is_some());
+    let self_test = asked.or_else(|| machine::kept(&args.device));
     let mut missing = machine::advise(&drivers, real);
     missing.extend(cuda.missing(&drivers));
-    let findings = Findings { cpu: machine::cpu(), missing, drivers, adapters, cuda, choice };
+    let findings = Findings { cpu: machine::cpu(), missing, drivers, adapters, cuda, self_test, choice };
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&findings)?)?;
     } else {
         out.write_all(text(&findings).as_bytes())?;
     }
-    Ok(Outcome::Fine)
+    Ok(if failed { Outcome::Failed } else { Outcome::Fine })
 }
 
 fn text(f: &Findings) -> String {
@@ -141,6 +156,7 @@ fn text(f: &Findings) -> String {
         line("", format!("drivers {}", if names.is_empty() { "none".into() } else { names.join(", ") }));
     }
     f.cuda.lines().into_iter().for_each(|(head, text)| line(head, text));
+    f.self_test.iter().flat_map(SelfTest::lines).for_each(|(head, text)| line(head, text));
     match &f.choice {
         Choice::Works { backend, name, tier, detail, reason, presets } => {
             line("will use", format!("{backend}: {name} ({tier}, {detail})"));

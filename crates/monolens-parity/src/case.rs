@@ -228,6 +228,23 @@ impl Draw {
                 (start, if self.number == 1 { 1 } else { self.size(most_rows / count) })
             })
             .collect();
+        self.paged_sequences(heads, &lengths, types)
+    }
+
+    /// The same of more than 256 rows.
+    pub fn paged_many(&mut self, heads: &Heads, types: &[DType]) -> Paged {
+        let lengths = [(self.size(97), 130), (0, 64 + self.size(67)), (self.size(33), 97)];
+        self.paged_sequences(heads, &lengths, types)
+    }
+
+    /// The same of one row a sequence, far into the first.
+    pub fn paged_far(&mut self, heads: &Heads, types: &[DType]) -> Paged {
+        let lengths = [(300 + 5 * self.size(130), 1), (self.size(97), 1)];
+        self.paged_sequences(heads, &lengths, types)
+    }
+
+    /// The same of sequences with so many tokens before and so many rows.
+    fn paged_sequences(&mut self, heads: &Heads, lengths: &[(usize, usize)], types: &[DType]) -> Paged {
         let needed = |&(start, n): &(usize, usize)| (start + n).div_ceil(PAGE_SIZE);
         let spare = 2;
         let mut pages: Vec<u32> = (0..(lengths.iter().map(needed).sum::<usize>() + spare) as u32).collect();

@@ -1,5 +1,12 @@
 //! Which device runs the model.
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
+#[cfg(not(feature = "cuda"))]
+#[path = "no_cuda.rs"]
+mod cuda;
+
+use cuda::Cuda;
 use monolens_graph::{Backend, BackendError};
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +20,7 @@ pub use monolens_cuda::driver::{Report as CudaReport, report as cuda_report};
 /// The backend asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum BackendName {
-    /// A real GPU if there is one, else the CPU.
+    /// CUDA on an NVIDIA GPU that passed its self-test, else another real GPU by wgpu, else the CPU.
     #[default]
     Auto,
     /// Plain Rust.
@@ -66,7 +73,8 @@ pub enum CpuArithmetic {
 pub struct BackendChoice {
     /// The backend.
     pub backend: BackendName,
-    /// Part of a device's name, or its number in its backend's list (wgpu, CUDA). A software device must be asked for.
+    /// Part of a device's name, or its number in its backend's list (wgpu's unless CUDA is asked for). A software device
+    /// must be asked for.
     pub device: Option<String>,
     /// Capability tier (wgpu), at most that of the device.
     pub tier: Option<String>,
@@ -78,6 +86,9 @@ pub struct BackendChoice {
     pub arithmetic: CpuArithmetic,
     /// Whether what `monolens tune` found is passed over (wgpu).
     pub no_tuning: bool,
+    /// Where a device's self-test runs (CUDA).
+    #[cfg(feature = "selftest")]
+    pub self_test: crate::selftest::proof::Place,
 }
 
 impl BackendChoice {
@@ -122,6 +133,23 @@ impl fmt::Debug for Opened {
 /// # Errors
 /// [`BackendError::Unavailable`] with what would help, when what was asked for is not on this machine.
 pub async fn open_backend(choice: &BackendChoice) -> Result<Opened, BackendError> {
+    #[cfg(feature = "cuda")]
+    let cuda = Cuda::of_machine(choice.self_test.clone());
+    #[cfg(not(feature = "cuda"))]
+    let cuda = Cuda;
+    open_with(choice, &cuda).await
+}
+
+/// The same where CUDA has other devices than the driver's, as in tests.
+///
+/// # Errors
+/// As [`open_backend`].
+#[cfg(feature = "cuda")]
+pub async fn open_backend_with(choice: &BackendChoice, cuda: &Cuda) -> Result<Opened, BackendError> {
+    open_with(choice, cuda).await
+}
+
+async fn open_with(choice: &BackendChoice, cuda: &Cuda) -> Result<Opened, BackendError> {
     match choice.backend {
         BackendName::Cpu if choice.device.is_some() => Err(unavailable(
             "a device of the CPU backend",
@@ -134,50 +162,30 @@ pub async fn open_backend(choice: &BackendChoice) -> Result<Opened, BackendError
         BackendName::Cuda if choice.tier.is_some() => {
             Err(unavailable("a tier of the CUDA backend", "--tier is for wgpu".into()))
         }
-        BackendName::Cuda => open_cuda(choice),
+        BackendName::Cuda => cuda::open_asked(choice, cuda),
         BackendName::Wgpu => open_wgpu(choice).await,
-        BackendName::Auto => open_best(choice).await,
+        BackendName::Auto => open_best(choice, cuda).await,
     }
 }
 
-/// The GPU through wgpu, else the CPU if no GPU was asked for. CUDA has to be asked for until its kernels have run on a
-/// GPU: a wrong answer is worse than a slow one.
-async fn open_best(choice: &BackendChoice) -> Result<Opened, BackendError> {
-    let hint = if has_cuda_driver() { " CUDA is there too, with --backend cuda." } else { "" };
-    match open_wgpu(choice).await {
-        Ok(opened) => Ok(Opened { reason: opened.reason + hint, ..opened }),
-        Err(error) if choice.device.is_some() || choice.tier.is_some() => Err(error),
-        Err(error) => open_cpu(choice, format!("The CPU, because {error}.{hint}")),
-    }
-}
-
-#[cfg(feature = "cuda")]
-fn open_cuda(choice: &BackendChoice) -> Result<Opened, BackendError> {
-    use monolens_cuda::{Arithmetic, CudaBackend, CudaOptions, Gemm};
-    let arithmetic = match choice.arithmetic {
-        CpuArithmetic::Fast => Arithmetic::Fast,
-        CpuArithmetic::Exact => Arithmetic::Exact,
+/// CUDA where a device passed its self-test, since a wrong answer is worse than a slow one; else a GPU by wgpu; else the CPU,
+/// if no GPU was asked for.
+async fn open_best(choice: &BackendChoice, cuda: &Cuda) -> Result<Opened, BackendError> {
+    let number = choice.device.as_deref().is_some_and(|device| device.parse::<usize>().is_ok());
+    let proven = match (&choice.tier, number) {
+        (Some(_), _) => Err("tiers are wgpu's".into()),
+        (None, true) => Err("numbers are wgpu's unless --backend says cuda".into()),
+        (None, false) => cuda::open_proven(choice, cuda),
     };
-    let gemm = Gemm::of_environment()?;
-    let options = CudaOptions { device: choice.device.clone(), arithmetic, gemm, ..CudaOptions::default() };
-    let backend = CudaBackend::open(&options)?;
-    let reason = format!("{} is an NVIDIA GPU that CUDA can use.", backend.device().name);
-    Ok(Opened { backend: Box::new(backend), reason, presets: None, destroy: None, sibling: None })
-}
-
-#[cfg(feature = "cuda")]
-fn has_cuda_driver() -> bool {
-    monolens_cuda::driver::has_driver()
-}
-
-#[cfg(not(feature = "cuda"))]
-fn open_cuda(_: &BackendChoice) -> Result<Opened, BackendError> {
-    Err(unavailable("CUDA", "this build is without it".into()))
-}
-
-#[cfg(not(feature = "cuda"))]
-fn has_cuda_driver() -> bool {
-    false
+    let why = match proven {
+        Ok(opened) => return Ok(opened),
+        Err(why) => format!("CUDA is not used: {why}."),
+    };
+    match open_wgpu(choice).await {
+        Ok(opened) => Ok(Opened { reason: format!("{} {why}", opened.reason), ..opened }),
+        Err(error) if choice.device.is_some() || choice.tier.is_some() => Err(error),
+        Err(error) => open_cpu(choice, format!("The CPU, because {error}. {why}")),
+    }
 }
 
 #[cfg(feature = "cpu")]

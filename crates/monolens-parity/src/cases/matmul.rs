@@ -17,6 +17,12 @@ pub(super) const CASES: [(&str, DrawCase); 9] = [
     ("mmoe ffn", mmoe_ffn),
 ];
 
+pub(super) const LARGE: [(&str, DrawCase); 3] = [
+    ("linear, many rows", many_linear),
+    ("linear, chained, many rows", many_chained_linear),
+    ("mmoe ffn, many rows", many_mmoe_ffn),
+];
+
 struct Start {
     d: Draw,
     x: ValueId,
@@ -28,6 +34,18 @@ struct Start {
 fn start(operator: &str, number: usize) -> Start {
     let mut d = Draw::new(operator, number);
     let rows = d.rows(130);
+    start_with(d, rows)
+}
+
+/// With more than 256 rows, of which the last block is not full.
+fn start_many(operator: &str, number: usize) -> Start {
+    let mut d = Draw::new(operator, number);
+    let rows = 256 + d.size(130);
+    start_with(d, rows)
+}
+
+fn start_with(mut d: Draw, rows: usize) -> Start {
+    let number = d.number;
     d.axis(Axis::Rows, rows);
     let inner = d.inner(130) * if number % 7 == 6 { 5 } else { 1 };
     let out = d.size(130);
@@ -53,7 +71,16 @@ fn weighted(ids: Routed<WeightId>) -> Routed<Expert> {
 }
 
 fn linear(number: usize) -> Case {
-    let Start { mut d, x, inner, out, .. } = start("linear", number);
+    plain_linear(start("linear", number))
+}
+
+fn many_linear(number: usize) -> Case {
+    plain_linear(start_many("many linear", number))
+}
+
+fn plain_linear(start: Start) -> Case {
+    let Start { mut d, x, inner, out, .. } = start;
+    let number = d.number;
     let w = d.weight("w", &[out, inner]);
     let bias = (number % 2 == 1).then(|| d.weight("b", &[out]));
     let y = push(&mut d, "linear", ops::Linear::shared(w, bias), &[x]);
@@ -112,7 +139,16 @@ fn routed_linear(number: usize) -> Case {
 
 /// The chained reading of 1.5: text rows pass, visual rows are projected once more.
 fn chained_linear(number: usize) -> Case {
-    let Start { mut d, x, inner, rows, .. } = start("chained linear", number);
+    text_passes(start("chained linear", number))
+}
+
+fn many_chained_linear(number: usize) -> Case {
+    text_passes(start_many("many chained linear", number))
+}
+
+fn text_passes(start: Start) -> Case {
+    let Start { mut d, x, inner, rows, .. } = start;
+    let number = d.number;
     let visual = d.modalities(rows);
     let routing = d.routing(&visual);
     let w = d.weight("w_ve", &[inner, inner]);
@@ -153,7 +189,15 @@ fn gate_up(number: usize) -> Case {
 
 /// The whole routed FFN with its residual.
 fn mmoe_ffn(number: usize) -> Case {
-    let Start { mut d, x, inner, rows, .. } = start("mmoe ffn", number);
+    routed_ffn(start("mmoe ffn", number))
+}
+
+fn many_mmoe_ffn(number: usize) -> Case {
+    routed_ffn(start_many("many mmoe ffn", number))
+}
+
+fn routed_ffn(start: Start) -> Case {
+    let Start { mut d, x, inner, rows, .. } = start;
     let out = d.inner(130);
     let visual = d.modalities(rows);
     let routing = d.routing(&visual);

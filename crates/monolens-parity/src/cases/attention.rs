@@ -15,6 +15,12 @@ pub(super) const CASES: [(&str, DrawCase); 6] = [
     ("tile_attention", tile_attention),
 ];
 
+pub(super) const LARGE: [(&str, DrawCase); 3] = [
+    ("qkv_rope, many rows", many_qkv_rope),
+    ("qkv_rope, routed, many rows", many_routed_qkv_rope),
+    ("attention, far", far_attention),
+];
+
 /// Odd numbers of heads and odd halves of head sizes among them.
 fn heads(d: &mut Draw) -> Heads {
     let kv = [1, 2, 3][d.number % 3];
@@ -48,10 +54,10 @@ fn rope(number: usize) -> Case {
 }
 
 /// Norm, projection (with experts or not), RoPE: what fuses into `qkv_rope`.
-fn projected(operator: &str, number: usize, routed: bool) -> Case {
+fn projected(operator: &str, number: usize, routed: bool, many: bool) -> Case {
     let mut d = Draw::new(operator, number);
     let heads = heads(&mut d);
-    let p = d.paged(&heads, 130, &FUSED_KV);
+    let p = if many { d.paged_many(&heads, &FUSED_KV) } else { d.paged(&heads, 130, &FUSED_KV) };
     let inner = d.inner(97);
     let x = d.input("x", &[Axis::Rows.into(), inner.into()]);
     let weight = d.weight("norm", &[inner]);
@@ -73,11 +79,19 @@ fn projected(operator: &str, number: usize, routed: bool) -> Case {
 }
 
 fn qkv_rope(number: usize) -> Case {
-    projected("qkv_rope", number, false)
+    projected("qkv_rope", number, false, false)
 }
 
 fn routed_qkv_rope(number: usize) -> Case {
-    projected("routed qkv_rope", number, true)
+    projected("routed qkv_rope", number, true, false)
+}
+
+fn many_qkv_rope(number: usize) -> Case {
+    projected("many qkv_rope", number, false, true)
+}
+
+fn many_routed_qkv_rope(number: usize) -> Case {
+    projected("many routed qkv_rope", number, true, true)
 }
 
 fn attention(number: usize) -> Case {
@@ -85,6 +99,18 @@ fn attention(number: usize) -> Case {
     let heads = heads(&mut d);
     let most = if number.is_multiple_of(2) { 130 } else { 3 };
     let p = d.paged(&heads, most, &KV);
+    attend(d, heads, p)
+}
+
+/// A token each of sequences of which one is long: keys are split among blocks.
+fn far_attention(number: usize) -> Case {
+    let mut d = Draw::new("far attention", number);
+    let heads = heads(&mut d);
+    let p = d.paged_far(&heads, &KV);
+    attend(d, heads, p)
+}
+
+fn attend(mut d: Draw, heads: Heads, p: Paged) -> Case {
     let q = d.input("q", &[Axis::Rows.into(), heads.query_width().into()]);
     let op = ops::Attention { heads, scale: (heads.size as f32).powf(-0.5) };
     let y =

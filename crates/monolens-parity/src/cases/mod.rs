@@ -22,6 +22,11 @@ pub fn all() -> Vec<(&'static str, DrawCase)> {
     list
 }
 
+/// Sizes for which backends have kernels of their own: projections of more than 256 rows, decoding far into a sequence.
+pub fn large() -> Vec<(&'static str, DrawCase)> {
+    matmul::LARGE.into_iter().chain(attention::LARGE).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +49,17 @@ mod tests {
             }
         }
         assert_eq!(missing, [""; 0]);
+    }
+
+    #[test]
+    fn large_cases_have_many_rows_or_a_long_context() {
+        use monolens_graph::Axis;
+        for (name, draw) in large() {
+            for number in 0..10 {
+                let [rows, context] = [Axis::Rows, Axis::Context].map(|axis| draw(number).axes.get(axis));
+                let is_large = if name.contains("many") { rows > 256 && rows < 512 } else { context > 256 };
+                assert!(is_large, "{name} {number}: {rows} rows, context {context}");
+            }
+        }
     }
 }
