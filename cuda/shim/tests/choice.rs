@@ -41,7 +41,8 @@ impl Devices for Machine {
         }
     }
 
-    fn open(&self, _: Option<&str>) -> Result<Rc<dyn Gpu>, BackendError> {
+    fn open(&self, wanted: Option<&str>) -> Result<Rc<dyn Gpu>, BackendError> {
+        self.identify(wanted)?;
         self.opened.fetch_add(1, Ordering::Relaxed);
         let gpu = ShimGpu::with_memory(self.memory.unwrap_or(u64::MAX));
         let gpu = gpu.map_err(|reason| BackendError::Unavailable { what: NAME.into(), reason })?;
