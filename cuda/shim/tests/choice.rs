@@ -41,7 +41,8 @@ impl Devices for Machine {
         }
     }
 
-    fn open(&self, _: Option<&str>) -> Result<Rc<dyn Gpu>, BackendError> {
+    fn open(&self, wanted: Option<&str>) -> Result<Rc<dyn Gpu>, BackendError> {
+        self.identify(wanted)?;
         self.opened.fetch_add(1, Ordering::Relaxed);
         let gpu = ShimGpu::with_memory(self.memory.unwrap_or(u64::MAX));
         let gpu = gpu.map_err(|reason| BackendError::Unavailable { what: NAME.into(), reason })?;
@@ -128,7 +129,7 @@ fn a_device_that_computes_wrongly_is_not_taken() {
             "operators, f32 activations, own kernels: gate_up case 2",
         ),
         ("combine", Fault::Without("attention_combine"), "far attention case 1"),
-        ("replay", Fault::NoReplay, "the small golden model, f32 activations, own kernels: single: ids"),
+        ("replay", Fault::NoReplay, "operators, f32 activations, own kernels: add case 2"),
         ("products", Fault::NothingAdded, "products by"),
     ] {
         let machine = Machine { fault: Some(fault), ..Machine::default() };
