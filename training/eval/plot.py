@@ -26,6 +26,8 @@ TITLES = {
     "background": "colour of the background",
     "yes_no": "is it X? (chance: 50 %)",
     "shape_open": "shape, asked What is this?",
+    "grocery": "groceries, photographs (test list)",
+    "clothes": "clothes, photographs (test list)",
     "box_thing": "box of a thing, IoU over 0.5",
     "box_shape": "box of one of two shapes, IoU over 0.5",
 }

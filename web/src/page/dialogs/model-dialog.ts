@@ -74,7 +74,7 @@ export class ModelDialog {
       'Model',
       section(
         'Bundled',
-        'A small demonstration model (17 MB). It names drawn things and flags, at times wrongly.',
+        'A small demonstration model (17 MB). It names drawn things, groceries, clothes and flags, at times wrongly.',
         textButton('box', `Use ${BUNDLED_NAME}`, () => this.#choose(BUNDLED)),
       ),
       section(
