@@ -243,6 +243,7 @@ impl Values<'_> {
     }
 
     #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "indices of registers, all loops unroll")]
     fn columns<R: Rows, const FMA: bool, const G: usize, const V: usize>(
         &mut self,
         rows: R,
