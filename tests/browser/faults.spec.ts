@@ -1,11 +1,12 @@
 /** What goes wrong on real machines: lost devices, no WebGPU, odd pictures. */
 import { PNG } from 'pngjs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from './lib/browser.ts';
 import { example, ON_GPU, TALKATIVE } from './lib/monolens-page.ts';
-import { ask } from './lib/native.ts';
+import { ask, ROOT } from './lib/native.ts';
 
 const QUESTION = 'What is this?';
 
@@ -16,8 +17,19 @@ test('the self-test passes on this device', async ({ monolens, site }) => {
 });
 
 test('a device that computes wrongly is shown, not hidden', async ({ monolens, site }) => {
-  // What the official code gives is changed on the way, so that this device seems to be the one that is wrong.
-  site.faults = [{ path: /selftest\.json$/, edit: (text) => text.replace(/"generated":\s*\[\s*\d+/, '"generated":[7') }];
+  // What the official code gives is changed on the way, its hash too, so that this device seems to be the one that is wrong.
+  const wrong = (text: string): string => text.replace(/"generated":\s*\[\s*\d+/, '"generated":[7');
+  const bytes = Buffer.from(wrong(await readFile(join(ROOT, 'web/dist/selftest/selftest.json'), 'utf8')));
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const rehashed = (text: string): string => {
+    const manifest = JSON.parse(text) as { files: Record<string, unknown> };
+    manifest.files['selftest.json'] = { size: bytes.length, sha256, chunks: [sha256] };
+    return JSON.stringify(manifest);
+  };
+  site.faults = [
+    { path: /selftest\/selftest\.json$/, edit: wrong },
+    { path: /selftest\/manifest\.json$/, edit: rehashed },
+  ];
   await monolens.open(site.url);
   await expect(monolens.page.getByText('This device computes wrongly.')).toBeVisible();
 });

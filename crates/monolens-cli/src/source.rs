@@ -1,8 +1,9 @@
 //! Which model and which images a command line means.
 
+use crate::args::Cli;
 use crate::bundled;
 use anyhow::{Context, Result, bail, ensure};
-use clap::Args;
+use clap::{Args, CommandFactory};
 use monolens_models::checkpoint::{Checkpoint, DType};
 use monolens_models::config::{GenerationConfig, MAX_CONFIG_BYTES, ModelConfig};
 use monolens_models::random::Preset;
@@ -47,6 +48,16 @@ fn has_ending(path: &Path, endings: &[&str]) -> bool {
     ending.is_some_and(|e| endings.contains(&e.as_str()))
 }
 
+/// What to say of a command's name that was taken for a path, because options stood before it.
+fn command_hint(path: &Path) -> String {
+    let cli = Cli::command();
+    let known = path.to_str().and_then(|name| cli.find_subcommand(name));
+    known.map_or_else(String::new, |command| {
+        let name = command.get_name();
+        format!(" (the command `{name}` goes before all options: monolens {name} ..)")
+    })
+}
+
 /// Splits paths into the model and the images: a folder or `.safetensors` file in front is the model.
 ///
 /// # Errors
@@ -63,8 +74,9 @@ pub fn split(random: &RandomArgs, paths: &[PathBuf]) -> Result<(ModelSource, Vec
     } else {
         ensure!(
             first.exists() || is_image,
-            "{}: expected a model folder (config.json, tokenizer.model, model.safetensors), a .safetensors file or an image, found nothing there",
-            first.display()
+            "{}: expected a model folder (config.json, tokenizer.model, model.safetensors), a .safetensors file or an image, found nothing there{}",
+            first.display(),
+            command_hint(first)
         );
         None
     };
@@ -94,7 +106,10 @@ impl ModelSource {
         let (source, images) = split(random, model.map(std::slice::from_ref).unwrap_or_default())?;
         match images.first() {
             None => Ok(source),
-            Some(other) => bail!("{}: expected a model folder or a .safetensors file", other.display()),
+            Some(other) => bail!(
+                "{}: expected a model folder or a .safetensors file (`run` takes pictures there, `chat` with -i)",
+                other.display()
+            ),
         }
     }
 

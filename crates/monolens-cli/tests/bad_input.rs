@@ -263,6 +263,19 @@ fn options_that_would_do_nothing() {
 }
 
 #[test]
+fn a_command_behind_options_is_told_where_it_goes() {
+    refused(monolens().args(["-q", "run", "-p", "Hello"]), &["`run` goes before all options"]);
+    refused(monolens().args(["--backend", "cpu", "doctor"]), &["`doctor` goes before all options"]);
+}
+
+#[test]
+fn a_device_that_is_asked_for_and_missing_fails_the_doctor() {
+    let mut doctor = monolens();
+    let doctor = doctor.args(["doctor", "--backend", "wgpu", "--device", "no such device"]);
+    doctor.assert().code(1).stdout(predicate::str::contains("will use  nothing"));
+}
+
+#[test]
 fn a_line_of_a_conversation_that_is_no_text_is_told_and_the_next_is_answered() {
     let bytes = [b"caf\xe9?\n".as_slice(), b"/help\n"].concat();
     let mut chat = monolens();

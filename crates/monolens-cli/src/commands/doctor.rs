@@ -66,6 +66,8 @@ enum Choice {
 
 /// Runs the command.
 ///
+/// It fails, with all that was found, where the device that was asked for cannot be used.
+///
 /// # Errors
 /// When stdout cannot be written to; when there is no device to be tested.
 pub fn run(args: &DoctorArgs) -> Result<Outcome> {
@@ -93,7 +95,8 @@ pub fn run(args: &DoctorArgs) -> Result<Outcome> {
         }
         Err(error) => Choice::Fails { error: error.to_string() },
     };
-    let failed = asked.as_ref().is_some_and(|found| found.fault.is_some());
+    let fails = matches!(choice, Choice::Fails { .. });
+    let failed = fails || asked.as_ref().is_some_and(|found| found.fault.is_some());
     let self_test = asked.or_else(|| machine::kept(&args.device));
     let mut missing = machine::advise(&drivers, real);
     missing.extend(cuda.missing(&drivers));

@@ -112,6 +112,11 @@ mod tuner {
         }
         let rows = args.rows.map_or(if backend.device().is_gpu { 512 } else { 64 }, usize::from);
         let repeat = usize::from(args.repeat);
+        if !quiet {
+            let clock = if backend.has_clock() { "the device's" } else { "the host's" };
+            let line = device_line(backend.device());
+            eprintln!("sizes of {} on {line}; measured by {clock} clock", source.name());
+        }
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(projections.len() as u64) };
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} projections, {elapsed} {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -121,6 +126,10 @@ mod tuner {
         let sibling = backend.sibling();
         for projection in projections.values() {
             bar.set_message(projection.class.to_string());
+            // Where no bar can be drawn, on a pipe or in a log.
+            if !quiet && bar.is_hidden() {
+                eprintln!("{} of {}: {}", bar.position() + 1, projections.len(), projection.class);
+            }
             let mut add = |rows: usize, measured: Vec<Measured>| {
                 let best = tune::best(&measured);
                 found.set(projection.class, measured[best].choice);
@@ -135,11 +144,6 @@ mod tuner {
             bar.inc(1);
         }
         bar.finish_and_clear();
-        if !quiet {
-            let clock = if backend.has_clock() { "the device's" } else { "the host's" };
-            let line = device_line(backend.device());
-            eprintln!("sizes of {} on {line}; measured by {clock} clock", source.name());
-        }
         io::stdout().lock().write_all(table.show(args.format).as_bytes())?;
         let kept = tuning::remember(backend.device(), &found).context("what was found cannot be kept")?;
         if !quiet {

@@ -48,7 +48,7 @@ pub fn advise(d: &Drivers, real_gpus: usize) -> Vec<Advice> {
 fn linux(d: &Drivers) -> Vec<Advice> {
     let mut all = Vec::new();
     if d.cards.is_empty() {
-        all.push(advice("no graphics card on the bus", "nothing to do: the CPU is used"));
+        all.push(advice("no graphics card on the bus", "nothing to do: without --backend the CPU is used"));
         return all;
     }
     if d.vulkan_loader.is_none() {
