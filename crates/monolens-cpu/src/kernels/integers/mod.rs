@@ -76,7 +76,7 @@ impl Job<'_> {
                 for (result, w) in results.chunks_exact_mut(self.rows * (to - from)).zip(self.weights) {
                     if let View::Grouped(w) = w.part(from * self.inner, to * self.inner) {
                         // SAFETY: the caller promises the instructions.
-                        unsafe { few::rows(self.product.isa, rounded, stride, w, layout, result) };
+                        unsafe { few::rows(rounded, stride, w, layout, result) };
                     }
                 }
             });
