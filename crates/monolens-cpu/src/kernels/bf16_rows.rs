@@ -1,4 +1,4 @@
-//! Products of a few rows with bf16 weights by pairs (AVX512-BF16): each weight goes from memory through registers once.
+//! Products of several rows, but few, with bf16 weights by pairs (AVX512-BF16): each weight goes from memory through registers once.
 //!
 //! Rows are rounded to bf16, as those of a prompt are ([`super::bf16`]). A vector of weights then is one load and one
 //! instruction a row, where widening to f32 takes six: more of the weight is under way from memory at a time.

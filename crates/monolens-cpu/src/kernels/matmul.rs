@@ -8,6 +8,10 @@ use crate::{Arithmetic, Isa, Pool};
 
 /// Columns of a panel, a multiple of the columns of a tile.
 pub(super) const PANEL: usize = 96;
+/// Rows from which pairs of bf16 stream faster than f32 rows: 218 GFLOP/s against 148 at 8, but 0.125 s a token of the 2B size
+/// against 0.109 with one row.
+#[cfg(target_arch = "x86_64")]
+const SEVERAL: usize = 4;
 /// Rows up to which weights are streamed past the rows, here by pairs of bf16,
 const FEW_PAIRS: usize = 8;
 /// by vectors of bf16 weights or of integers,
@@ -65,7 +69,7 @@ pub fn matmul(product: Product<'_>, x: &[f32], inner: usize, weights: &[View<'_>
         _ => FEW,
     };
     #[cfg(target_arch = "x86_64")]
-    if pairs && rows <= few && weights.iter().all(|w| matches!(w, View::BF16(_))) {
+    if pairs && (SEVERAL..=few).contains(&rows) && weights.iter().all(|w| matches!(w, View::BF16(_))) {
         // SAFETY: an `Isa` is only made on a machine that has it.
         return unsafe { job.few_pairs() };
     }
