@@ -48,6 +48,7 @@ fn every_preset_of_the_projections_equals_the_reference() {
         "qkv_rope",
         "qkv_rope, routed",
     ];
+    // The first of each is the default, which all other parity tests run.
     for (tile, decode) in Tile::ALL.into_iter().zip(Decode::ALL).skip(1) {
         println!("{tile} and {decode}:");
         let choice = Choice { prefill: Some(Prefill::Tiles(tile)), decode: Some(decode) };

@@ -63,8 +63,8 @@ export class LoadStatus {
     this.#failure.replaceChildren();
   }
 
-  #rate({ source }: Progress): string {
-    if (!source || source.downloaded === 0) return '';
+  #rate({ source, stage }: Progress): string {
+    if (!source || source.downloaded === 0 || stage === 'programs') return '';
     const now = performance.now();
     this.#samples.push({ at: now, downloaded: source.downloaded });
     while (this.#samples.length > 2 && now - (this.#samples[0]?.at ?? now) > WINDOW_MS) this.#samples.shift();

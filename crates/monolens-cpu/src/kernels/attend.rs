@@ -65,9 +65,23 @@ trait Rows: Copy {
     fn widen(element: Self::Element) -> f32;
 }
 
-/// Rows that all loops are compiled for, with or without instructions that multiply and add in one.
-trait Work {
-    fn run<R: Rows, const FMA: bool>(self, rows: R);
+/// What is done with rows; compiled for each type of them, with or without instructions that multiply and add in one.
+trait Work: Sized {
+    /// Heads that go past the rows.
+    fn count(&self) -> usize;
+    /// `G` of them at once: an element is widened once for all.
+    fn heads<R: Rows, const FMA: bool, const G: usize>(&mut self, rows: R, first: usize);
+
+    #[inline(always)]
+    fn run<R: Rows, const FMA: bool>(mut self, rows: R) {
+        let count = self.count();
+        for first in (0..count - count % 2).step_by(2) {
+            self.heads::<R, FMA, 2>(rows, first);
+        }
+        if count % 2 == 1 {
+            self.heads::<R, FMA, 1>(rows, count - 1);
+        }
+    }
 }
 
 macro_rules! float_rows {
@@ -151,19 +165,10 @@ struct Scores<'a> {
 
 impl Work for Scores<'_> {
     #[inline(always)]
-    fn run<R: Rows, const FMA: bool>(mut self, rows: R) {
-        let heads = self.queries.len() / self.span.size.max(1);
-        for first in (0..heads - heads % 2).step_by(2) {
-            self.heads::<R, FMA, 2>(rows, first);
-        }
-        if heads % 2 == 1 {
-            self.heads::<R, FMA, 1>(rows, heads - 1);
-        }
+    fn count(&self) -> usize {
+        self.queries.len() / self.span.size.max(1)
     }
-}
 
-impl Scores<'_> {
-    /// `G` heads at once: a key is widened once for them.
     #[inline(always)]
     fn heads<R: Rows, const FMA: bool, const G: usize>(&mut self, rows: R, first: usize) {
         let Span { size, count, stride } = self.span;
@@ -208,19 +213,11 @@ struct Values<'a> {
 
 impl Work for Values<'_> {
     #[inline(always)]
-    fn run<R: Rows, const FMA: bool>(mut self, rows: R) {
-        let heads = self.out.len() / self.span.size.max(1);
-        for first in (0..heads - heads % 2).step_by(2) {
-            self.heads::<R, FMA, 2>(rows, first);
-        }
-        if heads % 2 == 1 {
-            self.heads::<R, FMA, 1>(rows, heads - 1);
-        }
+    fn count(&self) -> usize {
+        self.out.len() / self.span.size.max(1)
     }
-}
 
-impl Values<'_> {
-    /// `G` heads at once, `WIDE` vectors of each in registers over all slots.
+    /// `WIDE` vectors of each in registers over all slots.
     #[inline(always)]
     fn heads<R: Rows, const FMA: bool, const G: usize>(&mut self, rows: R, first: usize) {
         let Span { size, count, stride } = self.span;
@@ -241,7 +238,9 @@ impl Values<'_> {
             }
         }
     }
+}
 
+impl Values<'_> {
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "indices of registers, all loops unroll")]
     fn columns<R: Rows, const FMA: bool, const G: usize, const V: usize>(

@@ -3,9 +3,13 @@
 use crate::Isa;
 use crate::kernels::exponentials;
 
+/// The larger of two; a NaN if there is one.
+pub(super) fn more(a: f32, b: f32) -> f32 {
+    if a >= b || a.is_nan() { a } else { b }
+}
+
 /// The largest of a row; a NaN if there is one. Sixteen side by side, which compilers turn into vectors.
 pub(super) fn largest(x: &[f32]) -> f32 {
-    let more = |a: f32, b: f32| if a >= b || a.is_nan() { a } else { b };
     let (chunks, rest) = x.as_chunks::<16>();
     let mut most = [f32::NEG_INFINITY; 16];
     for chunk in chunks {

@@ -179,12 +179,14 @@ async fn open_best(choice: &BackendChoice, cuda: &Cuda) -> Result<Opened, Backen
     };
     let why = match proven {
         Ok(opened) => return Ok(opened),
-        Err(why) => format!("CUDA is not used: {why}."),
+        // A build without CUDA, as in browsers, has nobody who asks for it.
+        Err(_) if !cfg!(feature = "cuda") => String::new(),
+        Err(why) => format!(" CUDA is not used: {why}."),
     };
     match open_wgpu(choice).await {
-        Ok(opened) => Ok(Opened { reason: format!("{} {why}", opened.reason), ..opened }),
+        Ok(opened) => Ok(Opened { reason: opened.reason + &why, ..opened }),
         Err(error) if choice.device.is_some() || choice.tier.is_some() => Err(error),
-        Err(error) => open_cpu(choice, format!("The CPU, because {error}. {why}")),
+        Err(error) => open_cpu(choice, format!("The CPU, because {error}.{why}")),
     }
 }
 
