@@ -6,6 +6,7 @@ import type {
   EngineStats,
   ImageInfo,
   LoadOptions,
+  LoadProgress,
   ModelFiles,
   ModelInfo,
   OnProgress,
@@ -174,17 +175,25 @@ export class FakeEngine implements WasmEngine {
 export default async function init(): Promise<void> {}
 
 export async function load(files: ModelFiles, _options: LoadOptions, onProgress: OnProgress): Promise<WasmEngine> {
+  const tell = (stage: LoadProgress['stage'], done: number, total: number, name = '') => {
+    if (!onProgress({ stage, done, total, name })) throw new FakeError('cancelled');
+  };
   const size = (await files.size('model.safetensors')) ?? 0;
+  for (const [i, name] of ['config.json', 'model.safetensors', 'model.safetensors'].entries())
+    tell('files', i, 2, name);
   const step = 1e6;
   for (let at = 0; at < size; at += step) {
     const end = Math.min(at + step, size);
+    // As the real one: when a tensor begins, and when a piece of it is on the device.
+    tell('weights', at, size, 'a');
     try {
       await files.read('model.safetensors', at, end);
     } catch (error) {
       throw new FakeError('read-failed', String(error));
     }
-    if (!onProgress({ stage: 'weights', done: end, total: size, name: 'a' })) throw new FakeError('cancelled');
+    tell('weights', end, size, 'a');
   }
-  onProgress({ stage: 'programs', done: 0, total: 2, name: 'matmul' });
+  tell('weights', size, size);
+  for (const [i, name] of ['matmul', 'rope', ''].entries()) tell('programs', i, 2, name);
   return new FakeEngine();
 }

@@ -304,6 +304,34 @@ describe('faults', () => {
     expect(Buffer.from(await open().read(WEIGHTS, 0, SIZE)).equals(testBytes(SIZE))).toBe(true);
   });
 
+  it('tells each further try, what became of the one before, and when it is over', async () => {
+    const told: string[] = [];
+    const onProgress = ({ name, retry }: SourceProgress) => {
+      const news = retry ? `try ${retry.attempt} of ${retry.of}: ${retry.code}` : name;
+      if (news !== told.at(-1)) told.push(news);
+    };
+    let requests = 0;
+    server.intercept = (name, request, response) => {
+      if (name !== 'manifest.json') return false;
+      // Asked only whether the server is there at all.
+      const head = request.method === 'HEAD';
+      if (!head) requests++;
+      if (head || requests === 1) response.destroy();
+      else if (requests === 2) response.writeHead(503).end();
+      else return false;
+      return true;
+    };
+    expect(await open({ onProgress }).size('config.json')).toBe(2);
+    expect(told.slice(0, 4)).toEqual(['manifest.json', 'try 2 of 3: network', 'try 3 of 3: http', 'manifest.json']);
+    // A server that is gone for good.
+    server.intercept = (_name, _request, response) => {
+      response.destroy();
+      return true;
+    };
+    expect(await failure(open({ onProgress }).size('config.json'))).toBe('network');
+    expect(told.at(-1)).toBe('try 3 of 3: network');
+  });
+
   it('stops when it is cancelled', async () => {
     const controller = new AbortController();
     const files = open();

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { ChatEvent, Finished } from '../src/engine/messages';
 import { Answer } from '../src/lib/answer';
 import { MonolensError } from '../src/lib/errors';
+import { checkLoadOptions, checkSettings } from '../src/lib/known';
 import { fromDataUrl, type Message, toWire } from '../src/lib/openai';
 
 const PIXEL = 'data:image/png;base64,iVBORw0KGgo=';
@@ -120,5 +121,35 @@ describe('an answer', () => {
       for await (const piece of answer) expect(piece).toBe('a');
     };
     await expect(read()).rejects.toMatchObject({ code: 'out-of-memory' });
+  });
+});
+
+describe('names that nobody knows', () => {
+  const refused = (check: (given: object) => void, given: object) => {
+    try {
+      check(given);
+    } catch (error) {
+      if (error instanceof MonolensError && error.code === 'bad-request') return error.message;
+      throw error;
+    }
+    return 'taken';
+  };
+
+  it.each([
+    [checkSettings, { temprature: 0 }, 'there is no setting "temprature"; did you mean "temperature"?'],
+    [checkSettings, { top_p: 0.5 }, 'there is no setting "top_p"; did you mean "topP"?'],
+    [checkSettings, { seed: 1, max_tokens: 5 }, 'there is no setting "max_tokens"; did you mean "maxNewTokens"?'],
+    [checkLoadOptions, { Backend: 'cpu' }, 'there is no option "Backend"; did you mean "backend"?'],
+  ])('are told with the one that is nearest', (check, given, message) => {
+    expect(refused(check, given)).toBe(message);
+  });
+
+  it('are told with all that there are where none is near', () => {
+    expect(refused(checkSettings, { n: 2 })).toMatch(/no setting "n"; there are temperature, topK, topP, .*keepTags$/);
+  });
+
+  it('are not those of the documentation', () => {
+    expect(refused(checkSettings, { topP: 7, stop: [], keepTags: undefined })).toBe('taken');
+    expect(refused(checkLoadOptions, { cache: false, kv: '8bit', signal: undefined })).toBe('taken');
   });
 });

@@ -34,11 +34,11 @@ pub enum Stage {
 pub struct Progress<'a> {
     /// What it is doing.
     pub stage: Stage,
-    /// Bytes of weights (or programs) done.
+    /// Bytes of weights (or programs) done; the last report of a stage has all of them.
     pub done: u64,
     /// Of how many.
     pub total: u64,
-    /// The tensor (or program) at hand.
+    /// The tensor (or program) at hand; none when a stage is over.
     pub name: &'a str,
 }
 

@@ -124,17 +124,21 @@ impl Prepared {
                 other => break other.map_err(|error| needs.of_context(error, sizes.context, options))?,
             }
         }
-        let mut count = 0;
-        let mut note = |name: &'static str| {
-            let at = Progress { stage: Stage::Programs, done: count, total: Runner::PROGRAMS, name };
-            count += 1;
+        let mut tell = |done: u64, name: &str| {
+            let at = Progress { stage: Stage::Programs, done, total: Runner::PROGRAMS, name };
             match progress(at) {
                 ControlFlow::Continue(()) => Ok(()),
                 ControlFlow::Break(()) => Err(EngineError::Cancelled),
             }
         };
+        let mut count = 0;
+        let mut note = |name: &'static str| {
+            count += 1;
+            tell(count - 1, name)
+        };
         let runner = Runner::new(backend, &blueprint, sizes, &mut note).await;
         let runner = runner.map_err(|error| needs.of_context(error, sizes.context, options))?;
+        tell(Runner::PROGRAMS, "")?;
         Ok(Self { blueprint, runner })
     }
 }

@@ -248,3 +248,23 @@ fn not_finite_weights_are_refused_by_name_and_loading_can_be_cancelled() {
     let cancelled = block_on(Engine::load(model("mono-v1"), cpu(), small(), &mut stop));
     assert!(matches!(cancelled, Err(EngineError::Cancelled)));
 }
+
+#[test]
+fn every_stage_of_loading_is_told_from_none_to_all() {
+    use monolens_engine::Stage;
+    use std::ops::ControlFlow;
+
+    let mut seen = Vec::new();
+    let mut watch = |p: monolens_engine::Progress<'_>| {
+        seen.push((p.stage, p.done, p.total));
+        ControlFlow::Continue(())
+    };
+    block_on(Engine::load(model("mono-v1"), cpu(), small(), &mut watch)).unwrap();
+    for stage in [Stage::Weights, Stage::Programs] {
+        let of_stage: Vec<_> = seen.iter().filter(|at| at.0 == stage).collect();
+        let (first, last) = (of_stage[0], of_stage[of_stage.len() - 1]);
+        assert_eq!(first.1, 0, "{stage:?}");
+        assert!(last.1 == last.2 && last.2 > 0, "{stage:?}: {last:?}");
+        assert!(of_stage.is_sorted_by_key(|at| at.1), "{stage:?}");
+    }
+}

@@ -69,7 +69,12 @@ impl From<EngineError> for Failure {
             | E::UnknownTap { .. } => "bad-request",
             E::Internal(_) => "internal",
         };
-        Self::new(code, error)
+        match error {
+            E::Setting { name, expected, got } => {
+                Self::new(code, format!("{}: expected {expected}, got {got}", setting_name(name)))
+            }
+            error => Self::new(code, error),
+        }
     }
 }
 
@@ -82,6 +87,17 @@ impl From<BackendError> for Failure {
 impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Self {
         Self::new("bad-model", error)
+    }
+}
+
+/// A setting's name as the caller wrote it: that of `Settings` in `contract.ts`.
+fn setting_name(name: &str) -> &str {
+    match name {
+        "top_p" => "topP",
+        "repetition_penalty" => "repetitionPenalty",
+        "max_new_tokens" => "maxNewTokens",
+        "stop_strings" => "stop",
+        same => same,
     }
 }
 
@@ -112,5 +128,24 @@ mod tests {
             Failure::from(full).text,
             "the prompt has 3 tokens (2 visual), the context holds 1, the answer included; fewer tiles an image take less"
         );
+    }
+
+    #[test]
+    fn a_setting_is_named_as_the_caller_wrote_it() {
+        use monolens_engine::Settings;
+        let own = Settings::default;
+        let wrong = [
+            (Settings { top_p: 7.0, ..own() }, "topP: expected over 0 and up to 1, got 7"),
+            (Settings { temperature: -1.0, ..own() }, "temperature: expected 0 or more, got -1"),
+            (Settings { max_new_tokens: 0, ..own() }, "maxNewTokens: expected 1 or more, got 0"),
+            (
+                Settings { stop_strings: vec![String::new()], ..own() },
+                "stop: expected texts of at least one character, got an empty text",
+            ),
+        ];
+        for (settings, text) in wrong {
+            let failure = Failure::from(settings.check().unwrap_err());
+            assert_eq!(failure, Failure::new("bad-request", text));
+        }
     }
 }

@@ -35,10 +35,10 @@ export interface LoadOptions {
 export interface LoadProgress {
   /** `files`: config, tokenizer and tensor headers; `weights`: tensors to the device; `programs`: kernels compiled. */
   stage: 'files' | 'weights' | 'programs';
-  /** Bytes (files, weights) or programs done, and of how many. */
+  /** Files, bytes on the device (`weights`) or programs done, and of how many. A stage ends with all of them. */
   done: number;
   total: number;
-  /** The file, tensor or program at hand. */
+  /** The file, tensor or program at hand; empty where a stage is over. */
   name: string;
 }
 
@@ -110,7 +110,9 @@ export interface ModelInfo {
 export interface EngineStats {
   /** Bytes on the device. */
   memory: { weights: number; states: number; activations: number };
+  /** Tokens whose keys and values there is room for. */
   kvTokens: number;
+  /** How many of them no answer needs just now; a question that begins alike takes them instead of computing them. */
   kvTokensCached: number;
   /** Bytes of the wasm heap now; it never shrinks, so this is also its peak. */
   wasmBytes: number;
@@ -178,9 +180,11 @@ export interface AnswerStats {
   reusedTokens: number;
   prefilledTokens: number;
   tilesEncoded: number;
+  /** The token that ends the answer included, which is no `token` event. */
   generatedTokens: number;
   /** Seconds. */
   timeToFirstToken: number;
+  /** Seconds from the first token to the last: for `generatedTokens - 1` of them. */
   decodeSeconds: number;
 }
 

@@ -15,9 +15,8 @@ import type {
 } from './messages';
 import { type OpenSource, openSource } from './open-source';
 import type { CallContext, Handlers, Peer } from './peer';
+import { Throttled } from './throttled';
 
-/** Milliseconds between two messages about progress. */
-const PROGRESS_EVERY = 50;
 /** A device that is lost this often during one piece of work will not do it. */
 const MOST_RECOVERIES = 3;
 
@@ -65,9 +64,13 @@ export class Service {
   async #load({ source, options }: LoadParams, { signal, emit }: CallContext<LoadEvent>): Promise<ModelInfo> {
     this.#loaded?.engine.free();
     this.#loaded = undefined;
-    const sourceProgress = throttled((progress: SourceProgress) => emit({ from: 'source', progress }));
-    const engineProgress = throttled((progress: LoadProgress) => emit({ from: 'engine', progress }), stageOf);
-    const open = await openSource(source, this.#peer(), sourceProgress);
+    const sourceProgress = new Throttled<SourceProgress>(
+      (progress) => emit({ from: 'source', progress }),
+      JSON.stringify,
+      ({ retry }) => retry === undefined,
+    );
+    const engineProgress = ofLoading((progress) => emit({ from: 'engine', progress }));
+    const open = await openSource(source, this.#peer(), (progress) => sourceProgress.take(progress));
     open.setSignal(signal);
     try {
       if ((await open.files.size('config.json')) === undefined) {
@@ -75,9 +78,10 @@ export class Service {
       }
       const module = await this.module;
       const engine = await module.load(open.files, options, (progress) => {
-        engineProgress(progress);
+        engineProgress.take(progress);
         return !signal.aborted;
       });
+      sourceProgress.flush();
       this.#loaded = { engine, images: new ImageCache(engine), recovering: undefined };
       return engine.info();
     } catch (error) {
@@ -158,12 +162,9 @@ export class Service {
   async #recover({ engine }: Loaded, message: string): Promise<void> {
     const page = this.#peer();
     await page.call('device', { type: 'lost', message });
-    const tell = throttled(
-      (progress: LoadProgress) => void page.call('device', { type: 'recovering', progress }),
-      stageOf,
-    );
+    const recovering = ofLoading((progress) => void page.call('device', { type: 'recovering', progress }));
     await engine.recover((progress) => {
-      tell(progress);
+      recovering.take(progress);
       return true;
     });
     await page.call('device', { type: 'recovered', device: engine.info().device });
@@ -185,21 +186,13 @@ function cause(error: unknown, open: OpenSource): unknown {
   return codeOf(error) === 'read-failed' ? (open.lastError() ?? error) : error;
 }
 
-/** Passes on a call now and then only: those after a while, and the first of each stage. */
-function throttled<T>(tell: (value: T) => void, stageOf: (value: T) => string = () => ''): (value: T) => void {
-  let last = Number.NEGATIVE_INFINITY;
-  let stage: string | undefined;
-  return (value) => {
-    const now = performance.now();
-    if (now - last < PROGRESS_EVERY && stageOf(value) === stage) return;
-    last = now;
-    stage = stageOf(value);
-    tell(value);
-  };
-}
-
-function stageOf(progress: LoadProgress): string {
-  return progress.stage;
+/** Weights come in very many pieces; of those only now and then one, but the first and the last. */
+function ofLoading(tell: (progress: LoadProgress) => void): Throttled<LoadProgress> {
+  return new Throttled<LoadProgress>(
+    tell,
+    ({ stage, done, total }) => `${stage} ${done} ${total}`,
+    ({ stage, done, total }) => stage === 'weights' && done > 0 && done < total,
+  );
 }
 
 /** From an engine's image to its place in the request. A picture that is there twice is named twice, in order. */

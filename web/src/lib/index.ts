@@ -14,6 +14,7 @@ export type {
 } from '../engine/contract';
 export type { ChatEvent, DeviceEvent } from '../engine/messages';
 export type { SourceProgress } from '../sources/http-files';
+export type { Retry } from '../sources/retry';
 export type { StoredModel } from '../sources/store';
 export { Answer, type AnswerResult } from './answer';
 export { type ErrorCode, MonolensError } from './errors';

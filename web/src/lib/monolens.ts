@@ -19,6 +19,7 @@ import type { StoredModel } from '../sources/store';
 import { cancelled, untilAborted } from './abort';
 import { Answer } from './answer';
 import { asMonolensError, MonolensError } from './errors';
+import { checkLoadOptions, checkSettings } from './known';
 import { type Message, toWire } from './openai';
 
 /**
@@ -28,7 +29,8 @@ import { type Message, toWire } from './openai';
 export type ModelSource = string | URL | FileList | readonly File[] | FileSystemDirectoryHandle | ModelFiles;
 
 export interface Progress extends LoadProgress {
-  /** For models from a URL: bytes downloaded, and bytes read from the browser's storage instead. */
+  /** For models from a URL: bytes downloaded, bytes read from the browser's storage instead, and whether the server has to
+   * be asked again. It may change while the rest does not. */
   source?: SourceProgress;
 }
 
@@ -47,8 +49,8 @@ export interface MonolensOptions {
   context?: number;
   /** Round weights while they are loaded, to save memory: `8bit` or `4bit`. Default: as stored. */
   weights?: string;
-  /** Keep keys and values in `8bit`, `bf16` or `f32`; 8 bits halve what a long conversation takes. Default: bf16, or
-   * f32 beside weights in f32. */
+  /** Keep keys and values in `8bit`, `bf16` or `f32`; in 8 bits a long conversation takes little more than half of what it
+   * takes in bf16. Default: bf16, or f32 beside weights in f32. */
   kv?: string;
 }
 
@@ -85,6 +87,7 @@ export class Monolens extends EventTarget {
   }
 
   static async load(source: ModelSource, options: MonolensOptions = {}): Promise<Monolens> {
+    checkLoadOptions(options);
     const { onProgress, signal, cache = true } = options;
     const wire = wireSource(source, cache);
     const model = new Monolens(wire.kind === 'page' ? (source as ModelFiles) : undefined);
@@ -118,6 +121,7 @@ export class Monolens extends EventTarget {
     const { signal, onEvent, ...settings } = options;
     return new Answer(async (stop, take) => {
       if (signal?.aborted) throw cancelled();
+      checkSettings(settings);
       const params = { messages: await toWire(messages, signal), settings };
       const either = signal ? AbortSignal.any([stop, signal]) : stop;
       const finished = await this.#peer.call('chat', params, {

@@ -1,6 +1,7 @@
 import type { Progress } from '../lib';
 import { byId, h } from './base/dom';
 import { explain } from './base/explain';
+import { keepFocus } from './base/focus';
 import { bytes, integer } from './base/format';
 import { textButton } from './base/icons';
 import { errorView } from './chat/turn-view';
@@ -27,7 +28,7 @@ export class LoadStatus {
     this.#detail.textContent = 'Starting the engine';
     this.#bar.removeAttribute('value');
     const row = h('div', { class: 'row' }, textButton('stop', 'Cancel', cancel));
-    this.#progress.replaceChildren(h('div', { class: 'load-card' }, this.#title, this.#bar, this.#detail, row));
+    show(this.#progress, h('div', { class: 'load-card' }, this.#title, this.#bar, this.#detail, row));
   }
 
   progress(progress: Progress): void {
@@ -44,23 +45,23 @@ export class LoadStatus {
   }
 
   done(): void {
-    this.#progress.replaceChildren();
+    show(this.#progress);
   }
 
   /** Shows why loading failed, until {@link clear}; `outcome` says what is the case now. */
   failed(error: unknown, outcome: string, actions: Node[]): void {
     this.done();
-    const explanation = explain(error);
+    const explanation = explain(error, 'loading');
     // What the visitor asked for is no fault.
     const text = explanation.code === 'cancelled' ? h('p', { text: 'Loading was cancelled.' }) : errorView(explanation);
     const hint = outcome === '' ? undefined : h('p', { class: 'hint', text: outcome });
     const row = h('div', { class: 'row' }, ...actions);
-    this.#failure.replaceChildren(h('div', { class: 'load-card' }, text, hint, row));
+    show(this.#failure, h('div', { class: 'load-card' }, text, hint, row));
   }
 
   /** Takes away what was said of a failure. */
   clear(): void {
-    this.#failure.replaceChildren();
+    show(this.#failure);
   }
 
   #rate({ source, stage }: Progress): string {
@@ -75,9 +76,20 @@ export class LoadStatus {
   }
 }
 
+/** Puts content in the place of another, whose buttons may have had the focus. */
+function show(element: HTMLElement, ...content: Node[]): void {
+  keepFocus(() => element.replaceChildren(...content));
+}
+
 function what({ stage, name, source }: Progress): string {
   // On a GPU they are compiled, on the CPU they are there.
   if (stage === 'programs') return 'Preparing programs for this device';
+  if (source?.retry) {
+    const { attempt, of, code } = source.retry;
+    const why = code === 'http' ? 'The server is busy' : 'The server does not answer';
+    return `${why}: try ${attempt} of ${of}`;
+  }
+  if (source && source.downloaded + source.cached === 0) return 'Connecting to the server';
   if (stage === 'weights') return `Loading weights${name ? ` (${name})` : ''}`;
   const file = source?.name || name;
   return file ? `Reading ${file}` : 'Reading the files';

@@ -7,6 +7,7 @@ import { codeOf, MonolensError } from '../lib/errors';
 import { headSize, pieces, type RangeReply } from './fetch-range';
 import { type Manifest, type ManifestFile, parseManifest } from './manifest';
 import { RemoteFolder } from './remote-folder';
+import type { Retry } from './retry';
 import { sha256 } from './sha256';
 import type { ChunkStore, FileMeta } from './store';
 
@@ -28,6 +29,8 @@ export interface SourceProgress {
   repaired: number;
   /** `off`: the browser gives no storage; `full`: there is no room left. The model works all the same. */
   caching: 'on' | 'off' | 'full';
+  /** There while the server does not answer as it should and is asked again. */
+  retry?: Retry | undefined;
 }
 
 export interface HttpOptions {
@@ -64,9 +67,8 @@ export class HttpFiles implements ModelFiles {
     private readonly folder: string,
     private readonly options: HttpOptions = {},
   ) {
-    const onBytes = (name: string, count: number) =>
-      this.#report({ name, downloaded: this.#progress.downloaded + count });
-    this.#remote = new RemoteFolder(folder, onBytes, options.delays);
+    const onBytes = (name: string, count: number) => this.#came(name, count);
+    this.#remote = new RemoteFolder(folder, onBytes, options.delays, (retry) => this.#report({ retry }));
     this.#progress = { name: '', downloaded: 0, cached: 0, repaired: 0, caching: options.store ? 'on' : 'off' };
   }
 
@@ -189,6 +191,8 @@ export class HttpFiles implements ModelFiles {
 
   async #loadManifest(): Promise<Manifest | undefined> {
     const { store } = this.options;
+    // The first request: that there is a server to wait for is news.
+    this.#report({ name: MANIFEST });
     let text: string | undefined;
     try {
       const reply = await this.#remote.request(MANIFEST, 0, this.#chunkBytes);
@@ -321,7 +325,7 @@ export class HttpFiles implements ModelFiles {
       index++;
     };
     for await (const piece of pieces(body)) {
-      this.#report({ name: file.name, downloaded: this.#progress.downloaded + piece.length });
+      this.#came(file.name, piece.length);
       for (let at = 0; at < piece.length; ) {
         const part = piece.subarray(at, at + this.#chunkBytes - filled);
         chunk.set(part, filled);
@@ -369,6 +373,12 @@ export class HttpFiles implements ModelFiles {
 
   #length(file: RemoteFile, index: number): number {
     return Math.min(this.#chunkBytes, file.size - index * this.#chunkBytes);
+  }
+
+  /** Bytes came, or so many of them were lost again: those of a request that failed. */
+  #came(name: string, count: number): void {
+    const { downloaded, retry } = this.#progress;
+    this.#report({ name, downloaded: downloaded + count, retry: count > 0 ? undefined : retry });
   }
 
   #report(change: Partial<SourceProgress>): void {

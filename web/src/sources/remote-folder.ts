@@ -1,6 +1,6 @@
 import { MonolensError } from '../lib/errors';
 import { fetchRange, networkError, type RangeReply, refusesOtherSites } from './fetch-range';
-import { DELAYS, retrying, Transient } from './retry';
+import { DELAYS, type Retry, retrying, Transient } from './retry';
 
 /** Requests to one folder on a server: tried again where that may help, with errors that say what to do. */
 export class RemoteFolder {
@@ -15,6 +15,8 @@ export class RemoteFolder {
     /** Called with the file and the number of bytes that came; negative where they must come again. */
     private readonly onBytes: (name: string, count: number) => void,
     private readonly delays: readonly number[] = DELAYS,
+    /** Called before a request is made again, and with nothing when one went well. */
+    private readonly onRetry?: (retry: Retry | undefined) => void,
   ) {}
 
   /** Bytes `[from, to)` of a file. */
@@ -30,7 +32,7 @@ export class RemoteFolder {
   }
 
   retrying<T>(attempt: () => Promise<T>): Promise<T> {
-    return retrying(attempt, { signal: this.signal, delays: this.delays });
+    return retrying(attempt, { signal: this.signal, delays: this.delays, onRetry: this.onRetry });
   }
 
   /** Runs `work` with the body of a file that comes whole; from the start again where the connection breaks. */

@@ -1,4 +1,4 @@
-import { MonolensError } from '../lib/errors';
+import { type ErrorCode, MonolensError } from '../lib/errors';
 
 /** A failure that may be over soon: a broken connection, a busy server. */
 export class Transient extends Error {
@@ -15,24 +15,38 @@ export class Transient extends Error {
 export const DELAYS: readonly number[] = [500, 1000, 2000, 4000, 8000];
 const LONGEST_WAIT = 60_000;
 
+/** A request that failed and is made again. */
+export interface Retry {
+  /** Which try comes next, from 2 on, and of how many. */
+  attempt: number;
+  of: number;
+  /** What became of the one before: `network` where no answer came, `http` where the server was busy. */
+  code: ErrorCode;
+}
+
+interface RetryOptions {
+  signal?: AbortSignal | undefined;
+  delays?: readonly number[];
+  /** Called before each further try, and with nothing when one went well. */
+  onRetry?: ((retry: Retry | undefined) => void) | undefined;
+}
+
 /** Tries again after a {@link Transient} failure, later each time; gives up with its error. */
-export async function retrying<T>(
-  attempt: () => Promise<T>,
-  { signal, delays = DELAYS }: { signal?: AbortSignal | undefined; delays?: readonly number[] },
-): Promise<T> {
-  for (const delay of delays) {
+export async function retrying<T>(attempt: () => Promise<T>, options: RetryOptions): Promise<T> {
+  const { signal, delays = DELAYS, onRetry } = options;
+  for (let i = 0; ; i++) {
     try {
-      return await attempt();
+      const result = await attempt();
+      if (i > 0) onRetry?.(undefined);
+      return result;
     } catch (error) {
       if (!(error instanceof Transient)) throw error;
+      const delay = delays[i];
+      if (delay === undefined) throw error.error;
+      onRetry?.({ attempt: i + 2, of: delays.length + 1, code: error.error.code });
       // A little randomness, so that a server's many visitors do not come back at the same moment.
       await sleep(Math.min(error.wait ?? delay * (0.75 + Math.random() / 2), LONGEST_WAIT), signal);
     }
-  }
-  try {
-    return await attempt();
-  } catch (error) {
-    throw error instanceof Transient ? error.error : error;
   }
 }
 

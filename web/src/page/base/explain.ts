@@ -9,6 +9,9 @@ export interface Explanation {
   detail: string;
 }
 
+/** Pictures that can be read. */
+export const FORMATS = 'Use PNG, JPEG, WebP, AVIF, GIF, BMP or TIFF.';
+
 const TEXTS: Record<ErrorCode, [title: string, advice: string]> = {
   unavailable: [
     'This device cannot run the model that way.',
@@ -20,20 +23,17 @@ const TEXTS: Record<ErrorCode, [title: string, advice: string]> = {
   ],
   'out-of-memory': [
     'There is not enough memory for this.',
-    'What would fit: fewer tiles a picture (Settings), fewer or smaller pictures, a new conversation, or weights in 4 bits and keys and values in 8 (Model).',
+    'What would fit: fewer tiles a picture (Settings), fewer pictures, a new conversation, or weights in 4 bits and keys and values in 8 (Model).',
   ],
   'bad-model': [
     'These files are no model that this page knows.',
     'It runs Mono-InternVL and InternVL-1.5 in the Hugging Face layout: config.json, tokenizer.model and *.safetensors in one folder.',
   ],
-  'bad-image': [
-    'This picture cannot be read.',
-    'Use PNG, JPEG, WebP, AVIF, GIF, BMP or TIFF. The file may be damaged.',
-  ],
+  'bad-image': ['This picture cannot be read.', `${FORMATS} The file may be damaged.`],
   'bad-request': ['The model cannot take this request.', 'Change the question or the settings and try again.'],
   'context-full': [
     'The conversation is longer than the model can remember.',
-    'Begin a new conversation, or use fewer tiles a picture (Settings).',
+    'Begin a new conversation, or use fewer tiles a picture (Settings) and try again.',
   ],
   cancelled: ['Cancelled.', 'Nothing was changed.'],
   'read-failed': [
@@ -76,8 +76,23 @@ const TEXTS: Record<ErrorCode, [title: string, advice: string]> = {
   ],
 };
 
-export function explain(error: unknown): Explanation {
+/** What was done when something failed, where other advice than the usual fits. */
+export type Occasion = 'loading' | 'asking without tiles to spare';
+
+const ADVICE: Record<Occasion, Partial<Record<ErrorCode, string>>> = {
+  loading: {
+    'out-of-memory': 'What may fit: weights in 4 bits and keys and values in 8, or a smaller model (Model).',
+  },
+  'asking without tiles to spare': {
+    'out-of-memory':
+      'What would fit: fewer pictures, a new conversation, or weights in 4 bits and keys and values in 8 (Model).',
+    'context-full': 'Begin a new conversation, or make the question shorter.',
+  },
+};
+
+export function explain(error: unknown, occasion?: Occasion): Explanation {
   const code = codeOf(error);
-  const [title, advice] = TEXTS[code] ?? TEXTS.internal;
+  const [title, usual] = TEXTS[code] ?? TEXTS.internal;
+  const advice = (occasion && ADVICE[occasion][code]) ?? usual;
   return { code, title, advice, detail: error instanceof Error ? error.message : String(error) };
 }
