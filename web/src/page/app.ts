@@ -5,9 +5,11 @@ import { Announcer } from './base/announcer';
 import { copyText } from './base/clipboard';
 import { byId, onceAFrame } from './base/dom';
 import { explain } from './base/explain';
+import { keepFocus } from './base/focus';
 import { integer } from './base/format';
+import { textButton } from './base/icons';
 import { Latest } from './base/latest';
-import { notify } from './base/notices';
+import { notify, withdraw, withdrawLater } from './base/notices';
 import type { Params } from './base/params';
 import { NO_SETTINGS, type PageSettings } from './base/settings';
 import { BUNDLED, picturesAdvice } from './bundled';
@@ -25,6 +27,9 @@ import { ModelSession } from './model-session';
 
 /** Milliseconds between two savings of an answer that is still coming. */
 const SAVE_EVERY = 2000;
+/** The notice that a conversation was cleared, and how long it can be brought back. */
+const CLEARED = 'cleared';
+const UNDO_MS = 10_000;
 
 export class App {
   #conversation = new Conversation();
@@ -57,10 +62,8 @@ export class App {
     this.#transcript = new Transcript({
       retry: (turn) => this.#retry(turn),
       edit: (question, text) => this.#edit(question, text),
-      fewerTiles: () => {
-        const now = this.#settings.maxTiles ?? this.#session.model?.info.maxTiles ?? 1;
-        return now > 1 ? Math.floor(now / 2) : undefined;
-      },
+      fewerTiles: () => this.#fewerTiles(),
+      newConversation: () => this.#reset(),
       retryWith: (turn, maxTiles) => {
         this.#set({ ...this.#settings, maxTiles });
         this.#retry(turn);
@@ -187,6 +190,7 @@ export class App {
 
   async #ask(text: string, pictures: Picture[]): Promise<void> {
     if (this.#running || !this.#session.model) return;
+    withdraw(CLEARED);
     const question = this.#conversation.ask(text, pictures);
     this.#transcript.add(question);
     for (const picture of pictures) if (!picture.info) void this.#prepare(picture);
@@ -223,7 +227,7 @@ export class App {
     } catch (error) {
       turn.status = 'failed';
       if (error instanceof MonolensError && error.code === 'cancelled') turn.reason = 'stopped';
-      else turn.error = explain(error);
+      else turn.error = explain(error, this.#fewerTiles() ? undefined : 'asking without tiles to spare');
     }
     this.#running = undefined;
     this.#transcript.view(turn)?.update();
@@ -232,6 +236,16 @@ export class App {
     if (this.#inspector.answer === turn) this.#inspector.show(turn);
     this.#changed();
     await this.#refreshStats();
+  }
+
+  /** Half the tiles a picture may have, where some picture has several. */
+  #fewerTiles(): number | undefined {
+    const most = this.#settings.maxTiles ?? this.#session.model?.info.maxTiles ?? 1;
+    const { turns } = this.#conversation;
+    // Those of the newest question too, though it got no answer.
+    const asked = turns.findLast((turn) => turn.role === 'user')?.pictures ?? [];
+    const several = [...picturesOf(turns), ...asked].some(({ info }) => !info || info.columns * info.rows > 1);
+    return several && most > 1 ? Math.floor(most / 2) : undefined;
   }
 
   #take(turn: AnswerTurn, event: ChatEvent): void {
@@ -271,25 +285,42 @@ export class App {
   #retry(turn: AnswerTurn): void {
     if (this.#running || !this.#session.model) return;
     this.#conversation.cutAt(turn);
-    this.#transcript.show(this.#conversation.turns);
-    void this.#answer();
+    keepFocus(() => {
+      this.#transcript.show(this.#conversation.turns);
+      void this.#answer();
+    });
   }
 
   #edit(question: Question, text: string): void {
     if (this.#running || !this.#session.model) return;
     this.#conversation.cutAt(question);
-    this.#transcript.show(this.#conversation.turns);
-    void this.#ask(text, question.pictures);
+    keepFocus(() => {
+      this.#transcript.show(this.#conversation.turns);
+      void this.#ask(text, question.pictures);
+    });
   }
 
   #reset(): void {
     this.#running?.answer.stop();
+    const before = this.#conversation;
+    const draft = this.#composer.draft;
     this.#conversation = new Conversation();
     this.#composer.clear();
     this.#showAll();
-    this.#save();
     this.#composer.focus();
-    this.#announcer.say('New conversation.');
+    if (before.turns.length === 0) {
+      this.#announcer.say('New conversation.');
+      return;
+    }
+    const undo = textButton(undefined, 'Undo', () => {
+      this.#conversation = before;
+      const { text, pictures } = this.#composer.draft;
+      if (text === '' && pictures.length === 0) this.#composer.draft = draft;
+      withdraw(CLEARED);
+      this.#showAll();
+    });
+    notify(CLEARED, 'info', 'The conversation was cleared.', undo);
+    withdrawLater(CLEARED, UNDO_MS);
   }
 
   async #copy(text: string): Promise<void> {
@@ -308,8 +339,10 @@ export class App {
     const ready = this.#session.model !== undefined;
     const running = this.#running !== undefined;
     this.#composer.set(ready, running);
-    this.#examples.show(this.#conversation.turns, ready && !running);
-    document.body.classList.toggle('empty', this.#conversation.turns.length === 0);
+    keepFocus(() => {
+      this.#examples.show(this.#conversation.turns, ready && !running);
+      document.body.classList.toggle('empty', this.#conversation.turns.length === 0);
+    });
     this.#save();
   }
 

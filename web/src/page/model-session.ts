@@ -12,7 +12,7 @@ import { byId, h } from './base/dom';
 import { explain } from './base/explain';
 import { bytes, plural } from './base/format';
 import { textButton } from './base/icons';
-import { notify, withdraw } from './base/notices';
+import { notify, withDetails, withdraw, withdrawLater } from './base/notices';
 import { SELF_TEST } from './base/params';
 import { BUNDLED, BUNDLED_NAME, isBundled } from './bundled';
 import type { SavedModel } from './chat/saved';
@@ -83,7 +83,7 @@ export class ModelSession {
       await this.load(folder);
     };
     const button = textButton('folder', `Open "${folder.name}" again`, () => void again());
-    notify('folder', 'info', h('p', { text: 'Last time the model came from a folder on this computer.' }), button);
+    notify('folder', 'info', 'Last time the model came from a folder on this computer.', button);
     return this.load(otherwise);
   }
 
@@ -156,7 +156,7 @@ export class ModelSession {
     this.#name.textContent = name;
     this.#name.title = info.name;
     model.addEventListener('device', (event) => this.#device(event as CustomEvent));
-    if (info.device.kind === 'cpu' && how.backend === 'auto') notify('gpu', 'info', ...gpuHelp(info.device.reason));
+    if (info.device.kind === 'cpu' && how.backend === 'auto') notify('gpu', 'info', gpuHelp(info.device.reason));
     if (progress) this.#tellStorage(progress);
     this.host.loaded(model);
     this.host.say(`${name} is ready on ${info.device.name}.`);
@@ -216,7 +216,7 @@ export class ModelSession {
       caching === 'full'
         ? 'There is no room left in this browser to store it all. Free other models under Model, or space on the disk.'
         : 'This browser does not let the page store it (a private window, or a page without https).';
-    notify('storage', 'info', `The model works, but ${size} will be downloaded again next time. ${why}`);
+    notify('storage', 'info', withDetails(`The model works, but ${size} will be downloaded again next time.`, why));
   }
 
   async #selfTest(model: Monolens): Promise<void> {
@@ -244,8 +244,12 @@ export class ModelSession {
           'self-test',
           'error',
           h('strong', { text: 'This device computes wrongly.' }),
-          ` The self-test on ${result.device} gave other tokens than the reference. Answers here are not to be trusted; ${advice}`,
-          h('details', {}, h('summary', { text: 'Details' }), h('ul', {}, ...cases)),
+          ` Answers here are not to be trusted; ${advice}`,
+          withDetails(
+            'Details',
+            `The self-test on ${result.device} gave other tokens than the reference.`,
+            h('ul', {}, ...cases),
+          ),
         );
       }
     } catch (error) {
@@ -268,7 +272,7 @@ export class ModelSession {
       notify('device', 'info', 'The GPU is back. The conversation goes on.');
       // It is another device, and the test of the old one may have been cut short.
       if (this.model) void this.#selfTest(this.model);
-      setTimeout(() => withdraw('device'), GOOD_NEWS_MS);
+      withdrawLater('device', GOOD_NEWS_MS);
     }
   }
 }

@@ -1,7 +1,8 @@
 import { h } from './base/dom';
+import { withDetails } from './base/notices';
 
 /** What to do where there is no WebGPU; the page works on the CPU meanwhile. */
-export function gpuHelp(reason: string): Node[] {
+export function gpuHelp(reason: string): HTMLElement {
   const steps: string[] = [];
   if (!isSecureContext)
     steps.push('Browsers give the GPU to secure pages only: open this page over https, or on localhost.');
@@ -19,15 +20,10 @@ export function gpuHelp(reason: string): Node[] {
       'On Linux, Chrome may need to be started with --enable-unsafe-webgpu, or chrome://flags/#enable-unsafe-webgpu.',
     );
   }
-  return [
-    h('strong', { text: 'Running on the CPU, in this tab.' }),
-    document.createTextNode(' The small model answers all the same; large ones need a GPU.'),
-    h(
-      'details',
-      {},
-      h('summary', { text: 'How to use the GPU' }),
-      h('ul', {}, ...steps.map((text) => h('li', { text }))),
-      h('p', { class: 'hint', text: reason }),
-    ),
-  ];
+  return withDetails(
+    'Running on the CPU, in this tab: how to use the GPU',
+    'The small model answers all the same; large ones need a GPU.',
+    h('ul', {}, ...steps.map((text) => h('li', { text }))),
+    h('p', { class: 'hint', text: reason }),
+  );
 }

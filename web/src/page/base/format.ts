@@ -1,4 +1,5 @@
 /** Numbers for people. */
+import type { AnswerStats } from '../../lib';
 
 export function bytes(count: number): string {
   if (count < 1e6) return `${(count / 1e3).toFixed(count < 1e4 ? 1 : 0)} kB`;
@@ -12,6 +13,15 @@ export function seconds(value: number): string {
 
 export function integer(value: number): string {
   return Math.round(value).toLocaleString('en');
+}
+
+/** Fewer tokens than this after the first say nothing of how fast they come. */
+const LEAST_FOR_A_RATE = 8;
+
+/** Tokens a second once the first is there, which came of reading the prompt. */
+export function decodeRate({ generatedTokens, decodeSeconds }: AnswerStats): string | undefined {
+  const tokens = generatedTokens - 1;
+  return tokens >= LEAST_FOR_A_RATE && decodeSeconds > 0 ? perSecond(tokens / decodeSeconds) : undefined;
 }
 
 export function perSecond(value: number): string {

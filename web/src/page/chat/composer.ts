@@ -1,4 +1,6 @@
 import { byId, h } from '../base/dom';
+import { FORMATS } from '../base/explain';
+import { keepFocus } from '../base/focus';
 import { icon, iconButton } from '../base/icons';
 import { notify, withdraw } from '../base/notices';
 import { Camera } from '../dialogs/camera';
@@ -12,6 +14,11 @@ export interface ComposerActions {
   added(picture: Picture): Promise<boolean>;
   /** What is to be said when so many pictures wait to be sent. */
   advice(waiting: number): string | undefined;
+}
+
+export interface Draft {
+  text: string;
+  pictures: Picture[];
 }
 
 /** Where the question is written and pictures are put beside it. */
@@ -89,6 +96,10 @@ export class Composer {
     // What was said of earlier files is over.
     withdraw('picture');
     for (const file of files) {
+      if (!mayBePicture(file)) {
+        notify('picture', 'error', `${file.name || 'The file'} is not a picture. ${FORMATS}`);
+        continue;
+      }
       const picture = await Picture.of(file, file.name || 'Pasted picture').catch(() => undefined);
       if (!picture) {
         notify('picture', 'error', `${file.name || 'The file'} cannot be read.`);
@@ -105,17 +116,25 @@ export class Composer {
     this.#field.focus();
   }
 
-  clear(): void {
+  /** What is written and waits to be sent. */
+  get draft(): Draft {
+    return { text: this.#field.value, pictures: this.#pictures };
+  }
+
+  set draft({ text, pictures }: Draft) {
     withdraw('picture');
-    this.#pictures = [];
-    this.#field.value = '';
+    this.#pictures = pictures;
+    this.#field.value = text;
     this.#update();
+  }
+
+  clear(): void {
+    this.draft = { text: '', pictures: [] };
   }
 
   #remove(picture: Picture): void {
     this.#pictures = this.#pictures.filter((other) => other !== picture);
     this.#update();
-    this.focus();
   }
 
   #submit(): void {
@@ -128,19 +147,24 @@ export class Composer {
 
   #update(): void {
     const views = this.#pictures.map((picture) => pictureView(picture, () => this.#remove(picture)));
-    this.#attachments.replaceChildren(...views);
-    this.#attachments.hidden = views.length === 0;
     const advice = this.actions.advice(views.length) ?? '';
     // What is said again is read out again.
     if (this.#advice.textContent !== advice) this.#advice.textContent = advice;
     const empty = this.#field.value.trim() === '';
-    const stopHadFocus = document.activeElement === this.#stop;
-    this.#send.disabled = !this.#ready || this.#running || empty;
-    this.#send.hidden = this.#running;
-    this.#stop.hidden = !this.#running;
-    if (stopHadFocus && this.#stop.hidden) this.focus();
+    keepFocus(() => {
+      this.#attachments.replaceChildren(...views);
+      this.#attachments.hidden = views.length === 0;
+      this.#send.disabled = !this.#ready || this.#running || empty;
+      this.#send.hidden = this.#running;
+      this.#stop.hidden = !this.#running;
+    });
     // As high as its text, up to the limit in the style sheet.
     this.#field.style.height = 'auto';
     this.#field.style.height = `${this.#field.scrollHeight}px`;
   }
+}
+
+/** By its type, which browsers know from the name; a file of none is tried. */
+function mayBePicture({ type }: Blob): boolean {
+  return type === '' || type.startsWith('image/');
 }

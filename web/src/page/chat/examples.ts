@@ -50,7 +50,7 @@ export class Examples {
       .map(({ pictures: [picture] }) => picture && this.#origin.get(picture.id))
       .findLast((e) => e);
     const asked = new Set(questions.map(({ text }) => text));
-    const open = enabled ? (entry?.follow_up ?? []).filter((question) => !asked.has(question)) : [];
+    const open = enabled && !atDeadEnd(turns) ? (entry?.follow_up ?? []).filter((q) => !asked.has(q)) : [];
     this.#followUps.replaceChildren(
       ...open.map((question) => {
         const ask = () => this.onFollowUp(question);
@@ -87,4 +87,10 @@ export class Examples {
   #enable(): void {
     for (const card of this.#grid.children) (card as HTMLButtonElement).disabled = !this.#enabled;
   }
+}
+
+/** Whether another question would fail as the last one did, or miss the picture that got no answer. */
+function atDeadEnd(turns: Turn[]): boolean {
+  const last = turns.at(-1);
+  return last?.role === 'assistant' && (last.status === 'failed' || last.reason === 'context-full');
 }

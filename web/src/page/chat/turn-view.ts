@@ -1,6 +1,7 @@
 import { h } from '../base/dom';
 import type { Explanation } from '../base/explain';
-import { integer, perSecond, plural, seconds } from '../base/format';
+import { keepFocus } from '../base/focus';
+import { decodeRate, integer, plural, seconds } from '../base/format';
 import { iconButton, textButton } from '../base/icons';
 import { boxesView } from '../inspector/boxes';
 import type { AnswerTurn, Question } from './conversation';
@@ -14,6 +15,7 @@ export interface TurnActions {
   /** Tiles a picture with which a retry may fit into memory; `undefined` where there are no fewer. */
   fewerTiles(): number | undefined;
   retryWith(answer: AnswerTurn, maxTiles: number): void;
+  newConversation(): void;
   inspect(answer: AnswerTurn): void;
   copy(text: string): void;
   /** The picture that an answer's boxes belong to. */
@@ -23,10 +25,11 @@ export interface TurnActions {
 export function questionView(question: Question, actions: TurnActions): HTMLElement {
   const bubble = h('div', { class: 'bubble', text: question.text });
   const pictures = h('div', { class: 'pictures' }, ...question.pictures.map((picture) => pictureView(picture)));
+  const editButton = iconButton('edit', 'Edit question', () => edit());
   const tools = h(
     'div',
     { class: 'tools' },
-    iconButton('edit', 'Edit question', () => edit()),
+    editButton,
     iconButton('copy', 'Copy question', () => actions.copy(question.text)),
   );
   const view = h('article', { class: 'turn question', attrs: { 'aria-label': 'Your question' } });
@@ -36,8 +39,11 @@ export function questionView(question: Question, actions: TurnActions): HTMLElem
     const field = h('textarea', { attrs: { rows: 3, 'aria-label': 'Edit question' } });
     field.value = question.text;
     const close = () => {
-      form.replaceWith(bubble);
-      tools.hidden = false;
+      const put = () => {
+        form.replaceWith(bubble);
+        tools.hidden = false;
+      };
+      keepFocus(put, () => editButton);
     };
     const save = (event: Event) => {
       event.preventDefault();
@@ -73,19 +79,18 @@ export class AnswerView {
   #text = h('div', { class: 'markdown', attrs: { 'data-testid': 'answer-text' } });
   #markdown = new MarkdownView(this.#text);
   #state = h('div', { class: 'answer-state' });
+  #copy: HTMLButtonElement;
+  #inside: HTMLButtonElement;
   #tools: HTMLElement;
 
   constructor(
     readonly answer: AnswerTurn,
     private readonly actions: TurnActions,
   ) {
-    this.#tools = h(
-      'div',
-      { class: 'tools' },
-      iconButton('copy', 'Copy answer', () => actions.copy(answer.text)),
-      iconButton('retry', 'Retry', () => actions.retry(answer)),
-      iconButton('inside', 'See inside this answer', () => actions.inspect(answer)),
-    );
+    this.#copy = iconButton('copy', 'Copy answer', () => actions.copy(answer.text));
+    this.#inside = iconButton('inside', 'See inside this answer', () => actions.inspect(answer));
+    const retry = iconButton('retry', 'Retry', () => actions.retry(answer));
+    this.#tools = h('div', { class: 'tools' }, this.#copy, retry, this.#inside);
     const attrs = { 'aria-label': 'Answer', 'data-turn': answer.id };
     this.element = h('article', { class: 'turn answer', attrs }, this.#text, this.#state, this.#tools);
     this.update();
@@ -104,7 +109,10 @@ export class AnswerView {
     this.#markdown.update(answer.text);
     this.element.classList.toggle('running', running);
     this.element.setAttribute('aria-busy', String(running));
+    this.element.classList.toggle('lookable', !running && this.actions.boxesOn(answer) !== undefined);
     this.#tools.hidden = running;
+    this.#copy.hidden = answer.text === '';
+    this.#inside.hidden = answer.segments.length === 0;
     if (!running) {
       this.#state.replaceChildren(...this.#ending());
       this.#boxes();
@@ -116,21 +124,32 @@ export class AnswerView {
     const nodes: Node[] = [];
     if (error) {
       const box = errorView(error);
-      const tiles = error.code === 'out-of-memory' ? this.actions.fewerTiles() : undefined;
-      if (tiles !== undefined) {
-        const label = `Retry with at most ${plural(tiles, 'tile')} a picture`;
-        const retry = () => this.actions.retryWith(this.answer, tiles);
-        box.append(h('div', { class: 'row' }, textButton('retry', label, retry)));
-      }
+      const ways = this.#waysOut(error);
+      if (ways.length > 0) box.append(h('div', { class: 'row' }, ...ways));
       nodes.push(box);
     } else if (text === '') nodes.push(h('p', { class: 'hint', text: 'No answer.' }));
     if (stats) {
-      const rate = stats.decodeSeconds > 0 ? `${perSecond(stats.generatedTokens / stats.decodeSeconds)} tokens/s` : '';
+      const perSecond = decodeRate(stats);
+      const rate = perSecond ? `${perSecond} tokens/s` : '';
       const reused = stats.reusedTokens > 0 ? `${integer(stats.reusedTokens)} tokens reused` : '';
       const facts = [`first token ${seconds(stats.timeToFirstToken)}`, rate, reused, ending(reason)];
       nodes.push(h('p', { class: 'hint', text: facts.filter((fact) => fact !== '').join(' · ') }));
     } else if (reason === 'stopped') nodes.push(h('p', { class: 'hint', text: 'stopped' }));
     return nodes;
+  }
+
+  /** What a visitor can do about an answer that found no room. */
+  #waysOut({ code }: Explanation): HTMLElement[] {
+    if (code !== 'out-of-memory' && code !== 'context-full') return [];
+    const ways: HTMLElement[] = [];
+    const tiles = this.actions.fewerTiles();
+    if (tiles !== undefined) {
+      const label = `Retry with at most ${plural(tiles, 'tile')} a picture`;
+      ways.push(textButton('retry', label, () => this.actions.retryWith(this.answer, tiles)));
+    }
+    if (code === 'context-full')
+      ways.push(textButton('plus', 'New conversation', () => this.actions.newConversation()));
+    return ways;
   }
 
   #boxes(): void {

@@ -1,5 +1,6 @@
 import { type BackendName, type ModelSource, Monolens } from '../../lib';
 import { h } from '../base/dom';
+import { keepFocus } from '../base/focus';
 import { bytes } from '../base/format';
 import { textButton } from '../base/icons';
 import { isBackend } from '../base/params';
@@ -59,12 +60,12 @@ export class ModelDialog {
     fill(this.#backend, names);
     fill(this.#weights, [
       ['', 'As stored'],
-      ['8bit', '8 bits (half the memory)'],
-      ['4bit', '4 bits (a third of the memory)'],
+      ['8bit', '8 bits (about half the memory)'],
+      ['4bit', '4 bits (about a third of the memory)'],
     ]);
     fill(this.#kv, [
       ['', 'As the model has them'],
-      ['8bit', '8 bits (half the memory of a conversation)'],
+      ['8bit', '8 bits (little more than half the memory of a conversation)'],
     ]);
     this.#again = textButton('retry', 'Load the current model this way', () => {
       if (this.#current) this.#choose(this.#current);
@@ -74,7 +75,7 @@ export class ModelDialog {
       'Model',
       section(
         'Bundled',
-        'A small demonstration model (17 MB). It names drawn things, groceries, clothes and flags, at times wrongly.',
+        'A small demonstration model (17 MB). It names drawn things, groceries, clothes and flags, and is often wrong.',
         textButton('box', `Use ${BUNDLED_NAME}`, () => this.#choose(BUNDLED)),
       ),
       section(
@@ -126,7 +127,7 @@ export class ModelDialog {
   async #list(): Promise<void> {
     const models = await Monolens.stored();
     if (models.length === 0) {
-      this.#stored.replaceChildren(h('p', { class: 'hint', text: 'Nothing is stored.' }));
+      this.#showStored(h('p', { class: 'hint', text: 'Nothing is stored.' }));
       return;
     }
     const free = async (url?: string) => {
@@ -146,7 +147,12 @@ export class ModelDialog {
       { class: 'row' },
       textButton('close', `Free all (${bytes(total)})`, () => void free()),
     );
-    this.#stored.replaceChildren(h('ul', {}, ...items), all);
+    this.#showStored(h('ul', {}, ...items), all);
+  }
+
+  #showStored(...content: Node[]): void {
+    const next = () => this.#stored.querySelector('button') ?? this.#url;
+    keepFocus(() => this.#stored.replaceChildren(...content), next);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { EngineStats, ModelInfo, SelfTest } from '../../lib';
 import { h } from '../base/dom';
-import { bytes, integer, parameters, perSecond, plural, seconds } from '../base/format';
+import { bytes, decodeRate, integer, parameters, plural, seconds } from '../base/format';
 import type { AnswerTurn } from '../chat/conversation';
 
 /** What became of the self-test: a result, that it runs, or that there is none and why. */
@@ -17,11 +17,11 @@ interface Facts {
 export function figures({ info, stats, answer, selfTest }: Facts): HTMLElement {
   const rows: [string, string | undefined][] = [];
   const done = answer?.stats;
-  if (done) {
+  if (answer && done) {
     rows.push(
       ['Time to first token', seconds(done.timeToFirstToken)],
-      ['Tokens a second', done.decodeSeconds > 0 ? perSecond(done.generatedTokens / done.decodeSeconds) : '-'],
-      ['Answer', plural(done.generatedTokens, 'token')],
+      ['Tokens a second', decodeRate(done) ?? 'too few to tell'],
+      ['Answer', answerText(answer)],
       ['Prompt', `${plural(done.promptTokens, 'token')}, ${integer(done.visualTokens)} visual`],
       ['Reused', `${plural(done.reusedTokens, 'token')}, ${integer(done.prefilledTokens)} computed`],
       ['Tiles encoded', integer(done.tilesEncoded)],
@@ -33,7 +33,8 @@ export function figures({ info, stats, answer, selfTest }: Facts): HTMLElement {
       ['Memory', bytes(weights + states + activations)],
       ['', `weights ${bytes(weights)}, cache ${bytes(states)}, work ${bytes(activations)}`],
       ['WASM memory', bytes(stats.wasmBytes)],
-      ['Tokens kept', `${integer(stats.kvTokensCached)} of ${integer(stats.kvTokens)}`],
+      ['Cache', `room for ${plural(stats.kvTokens, 'token')}`],
+      ['', `${integer(stats.kvTokensCached)} kept, so that a follow-up does not compute them again`],
     );
   }
   if (info) {
@@ -51,6 +52,12 @@ export function figures({ info, stats, answer, selfTest }: Facts): HTMLElement {
     else list.append(h('dt', { text: name }), h('dd', { text: value }));
   }
   return list;
+}
+
+/** The tokens of the text, as the token sequence counts them; what ended it was computed too. */
+function answerText({ tokens, stats }: AnswerTurn): string {
+  const ended = stats !== undefined && stats.generatedTokens > tokens.length;
+  return `${plural(tokens.length, 'token')}${ended ? ' and the end' : ''}`;
 }
 
 /** What computes. A GPU launches kernels at a capability tier; the CPU goes through fused operators with its instructions. */
