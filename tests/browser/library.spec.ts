@@ -129,9 +129,11 @@ test('bad input has codes', async ({ page }) => {
     const noFile = await window.failure(() => window.ask('?', ['/examples/none.png']));
     const noText = await window.failure(() => window.ask('', []));
     const odd = await window.failure(() => window.ask('?', [], { temperature: -1 }));
+    const noSetting = await window.failure(() => window.ask('?', [], { temprature: 0 }));
+    const noOption = await window.failure(() => window.load('/golden/mono-v1/bf16/', { wieghts: '4bit' }));
     const weights = await window.failure(() => window.load('/golden/mono-v1/bf16/', { backend: 'cpu', weights: '3bit' }));
     const long = await window.failure(() => window.ask('why '.repeat(40_000), []));
-    return { nowhere, noModels, kv, noImage, noFile, noText, odd, weights, long };
+    return { nowhere, noModels, kv, noImage, noFile, noText, odd, noSetting, noOption, weights, long };
   });
   expect(codes).toEqual({
     nowhere: 'not-found',
@@ -141,9 +143,36 @@ test('bad input has codes', async ({ page }) => {
     noFile: 'not-found',
     noText: 'bad-request',
     odd: 'bad-request',
+    noSetting: 'bad-request',
+    noOption: 'bad-request',
     weights: 'bad-request',
     long: 'context-full',
   });
+});
+
+test('loading tells each stage from its beginning to its end, and nothing twice', async ({ page }) => {
+  const told = await page.evaluate(async () => {
+    const told: string[] = [];
+    const onProgress = (progress: object) => told.push(JSON.stringify(progress));
+    await window.load('/models/mono-tiny/', { backend: 'cpu', weights: '4bit', onProgress });
+    return told;
+  });
+  expect(new Set(told).size).toBe(told.length);
+  const all = told.map((text) => JSON.parse(text) as { stage: string; done: number; total: number });
+  for (const stage of ['files', 'weights', 'programs']) {
+    const last = all.filter((progress) => progress.stage === stage).at(-1);
+    expect(last?.total, stage).toBeGreaterThan(0);
+    expect(last?.done, stage).toBe(last?.total);
+  }
+  expect(all.filter(({ stage }) => stage === 'programs').map(({ done }) => done)).toEqual([0, 1, 2, 3, 4]);
+});
+
+test('a setting out of range is named as the caller wrote it', async ({ page }) => {
+  const message = await page.evaluate(async () => {
+    await window.load('/golden/mono-v1/bf16/', { backend: 'cpu' });
+    return window.ask('?', [], { topP: 7 }).then(String, (error: unknown) => (error as Error).message);
+  });
+  expect(message).toBe('topP: expected over 0 and up to 1, got 7');
 });
 
 test('a lost device is brought back without the page having to do anything', async ({ page }) => {

@@ -47,6 +47,8 @@ for (const [device, query] of Object.entries({ wgpu: ON_GPU, cpu: ON_CPU })) {
       expect(await monolens.figure(name), name).not.toBe('');
     }
     const strip = panel.getByRole('img', { name: /^Token sequence: / });
+    // Both count the tokens of the text.
+    await expect(strip).toHaveAccessibleName(new RegExp(`answer ${parseInt(await monolens.figure('Answer'))}\\.`));
     if (device === 'wgpu') {
       expect(await monolens.figure('Kernel launches')).toMatch(/decode \d+/);
       expect(await monolens.figure('Tier')).toBe('baseline');

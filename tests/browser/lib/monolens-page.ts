@@ -100,6 +100,12 @@ export class MonolensPage {
     return panel.locator(`dt:text-is("${name}") + dd`).innerText();
   }
 
+  /** Tokens of the newest answer as the native command counts them: what ended it too. */
+  async answerTokens(): Promise<number> {
+    const text = await this.figure('Answer');
+    return Number(/^[\d,]+/.exec(text)?.[0].replace(',', '')) + (text.endsWith(' and the end') ? 1 : 0);
+  }
+
   async openInside(): Promise<void> {
     const toggle = this.page.getByRole('button', { name: 'See inside', exact: true });
     if ((await toggle.getAttribute('aria-expanded')) !== 'true') await toggle.click();

@@ -69,7 +69,11 @@ export class Service {
       JSON.stringify,
       ({ retry }) => retry === undefined,
     );
-    const engineProgress = ofLoading((progress) => emit({ from: 'engine', progress }));
+    const engineProgress = ofLoading((progress) => {
+      // What was read comes before what became of it: the end of a stage is the last that is told of it.
+      sourceProgress.flush();
+      emit({ from: 'engine', progress });
+    });
     const open = await openSource(source, this.#peer(), (progress) => sourceProgress.take(progress));
     open.setSignal(signal);
     try {
@@ -81,7 +85,6 @@ export class Service {
         engineProgress.take(progress);
         return !signal.aborted;
       });
-      sourceProgress.flush();
       this.#loaded = { engine, images: new ImageCache(engine), recovering: undefined };
       return engine.info();
     } catch (error) {
