@@ -53,7 +53,7 @@ test.describe('without WebGPU', () => {
 
   test('the page says what to do, and answers on the CPU', async ({ monolens, site }) => {
     await monolens.open(site.url, '');
-    const help = monolens.page.getByText('Running on the CPU, in this tab: how to use the GPU');
+    const help = monolens.page.getByText('Running on the CPU: how to use the GPU');
     await expect(help).toBeVisible();
     // One line, until somebody wants to know.
     await expect(monolens.page.getByText(/^Use Chrome or Edge/)).toBeHidden();

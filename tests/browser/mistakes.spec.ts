@@ -9,6 +9,7 @@ import { Site } from './lib/site.ts';
 const QUESTION = 'What is this?';
 
 test('a conversation that was cleared can be brought back, until the next question', async ({ monolens, site }) => {
+  await monolens.page.setViewportSize({ width: 390, height: 844 });
   await monolens.open(site.url);
   const { page } = monolens;
   const cleared = page.getByText('The conversation was cleared.');
@@ -18,6 +19,7 @@ test('a conversation that was cleared can be brought back, until the next questi
   await page.getByRole('button', { name: 'New conversation' }).click();
   await expect(monolens.answers).toHaveCount(0);
   await expect(cleared).toBeVisible();
+  await expect(page.getByRole('heading', { name: 'Ask a picture a question' })).toBeInViewport();
   await page.getByRole('button', { name: 'Undo' }).click();
   await expect(cleared).toHaveCount(0);
   await expect(monolens.answerText).toHaveText(answer);

@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { ModelInfo, Segment } from '../src/lib';
+import type { ModelInfo, Retry, Segment } from '../src/lib';
 import { MonolensError } from '../src/lib/errors';
 import { explain } from '../src/page/base/explain';
 import { isBundled, picturesAdvice } from '../src/page/bundled';
@@ -65,6 +65,50 @@ describe('the figures', () => {
   });
 });
 
+describe('the figures of an answer', () => {
+  const stats = {
+    promptTokens: 30,
+    visualTokens: 16,
+    reusedTokens: 0,
+    prefilledTokens: 30,
+    tilesEncoded: 1,
+    generatedTokens: 9,
+    timeToFirstToken: 1,
+    decodeSeconds: 0.5,
+  };
+  const said = (tokens: number, generatedTokens: number) => {
+    const given = Array.from({ length: tokens }, (_, id) => ({ id, text: 'a ' }));
+    Object.assign(answer, { tokens: given, status: 'done', text: 'a', stats: { ...stats, generatedTokens } });
+    const facts = figures({ info: gpu, stats: new FakeEngine().stats(), answer, selfTest: { text: 'no' } });
+    const shown = (name: string) =>
+      [...facts.querySelectorAll('dt')].find((dt) => dt.textContent === name)?.nextElementSibling?.textContent;
+    const view = new AnswerView(answer, { boxesOn: () => undefined } as unknown as TurnActions).element;
+    const strip = stripView(answer).querySelector('svg')?.getAttribute('aria-label');
+    return { shown, under: view.querySelector('.answer-state')?.textContent, strip };
+  };
+
+  it('count the tokens that the token sequence has, and tell what ended it', () => {
+    const ended = said(8, 9);
+    expect(ended.shown('Answer')).toBe('8 tokens and the end');
+    expect(ended.strip).toContain('answer 8.');
+    expect(said(9, 9).shown('Answer')).toBe('9 tokens');
+  });
+
+  it('have a rate of the tokens after the first, where there are enough of them', () => {
+    const enough = said(8, 9);
+    expect(enough.shown('Tokens a second')).toBe('16.0');
+    expect(enough.under).toBe('first token 1.00 s · 16.0 tokens/s');
+    const few = said(7, 8);
+    expect(few.shown('Tokens a second')).toBe('too few to tell');
+    expect(few.under).toBe('first token 1.00 s');
+  });
+
+  it('say what the cache has room for and what it keeps', () => {
+    const cache = said(1, 2).shown('Cache');
+    expect(cache).toBe('room for 1,024 tokens64 kept, so that a follow-up does not compute them again');
+  });
+});
+
 describe('the token sequence', () => {
   it('tells which workgroups exited where a GPU answered', () => {
     answer.device = 'wgpu';
@@ -119,24 +163,48 @@ describe('what a picture shows', () => {
   });
 });
 
-describe('an answer that found no memory', () => {
-  const show = (tiles: number | undefined) => {
-    const actions = { fewerTiles: () => tiles, retryWith: vi.fn(), boxesOn: () => undefined };
-    Object.assign(answer, { status: 'failed', error: explain(new MonolensError('out-of-memory', 'no room')) });
-    return { actions, view: new AnswerView(answer, actions as unknown as TurnActions).element };
+describe('an answer that found no room', () => {
+  const show = (code: 'out-of-memory' | 'context-full', tiles: number | undefined) => {
+    const actions = { fewerTiles: () => tiles, retryWith: vi.fn(), newConversation: vi.fn(), boxesOn: () => undefined };
+    const error = explain(new MonolensError(code, 'no room'), tiles ? undefined : 'asking without tiles to spare');
+    answer = Object.assign(new Conversation().beginAnswer(), { status: 'failed', error });
+    const view = new AnswerView(answer, actions as unknown as TurnActions).element;
+    const buttons = [...view.querySelectorAll('button')].filter((b) => !b.closest('[hidden]'));
+    const press = (name: string) =>
+      buttons.find((b) => (b.getAttribute('aria-label') ?? b.textContent) === name)?.click();
+    const names = buttons.map((b) => b.getAttribute('aria-label') ?? b.textContent);
+    return { actions, press, names, advice: view.querySelector('.error-box > p')?.textContent };
   };
 
-  it('says what would fit, and offers it', () => {
-    const { actions, view } = show(3);
-    expect(view.textContent).toMatch(/fewer tiles.*4 bits/);
-    const retry = [...view.querySelectorAll('button')].find((b) => b.textContent?.startsWith('Retry with'));
-    expect(retry?.textContent).toBe('Retry with at most 3 tiles a picture');
-    retry?.click();
+  it('says what would fit into memory, and offers it', () => {
+    const { actions, advice, names, press } = show('out-of-memory', 3);
+    expect(advice).toMatch(/fewer tiles.*4 bits/);
+    // There is nothing to copy, and nothing that could be seen inside.
+    expect(names).toEqual(['Retry with at most 3 tiles a picture', 'Retry']);
+    press('Retry with at most 3 tiles a picture');
     expect(actions.retryWith).toHaveBeenCalledWith(answer, 3);
   });
 
-  it('offers no fewer tiles than one', () => {
-    expect(show(undefined).view.textContent).not.toContain('Retry with');
+  it('offers a new conversation where this one is full', () => {
+    const { actions, advice, names, press } = show('context-full', 6);
+    expect(advice).toMatch(/new conversation.*fewer tiles/);
+    expect(names).toEqual(['Retry with at most 6 tiles a picture', 'New conversation', 'Retry']);
+    press('New conversation');
+    expect(actions.newConversation).toHaveBeenCalled();
+  });
+
+  it('does not speak of tiles where there are no fewer', () => {
+    for (const code of ['out-of-memory', 'context-full'] as const) {
+      const { advice, names } = show(code, undefined);
+      expect(advice).not.toMatch(/tile/);
+      expect(names.join()).not.toMatch(/tile/);
+    }
+  });
+
+  it('does not speak of pictures where a model was loaded', () => {
+    const { advice } = explain(new MonolensError('out-of-memory', 'no room'), 'loading');
+    expect(advice).toMatch(/4 bits/);
+    expect(advice).not.toMatch(/tile|picture|conversation/);
   });
 });
 
@@ -173,5 +241,20 @@ describe('loading', () => {
     );
     const bar = document.querySelector('progress');
     expect([bar?.value, bar?.max]).toEqual([11e6, 20e6]);
+  });
+
+  it('tells that a server is waited for, and each further try', () => {
+    document.body.innerHTML = '<div id="load-status"></div>';
+    const status = new LoadStatus();
+    status.begin('x', () => undefined);
+    const detail = (retry?: Retry, downloaded = 0) => {
+      const source = { name: 'manifest.json', downloaded, cached: 0, repaired: 0, caching: 'on' as const, retry };
+      status.progress({ stage: 'files', done: 0, total: 0, name: '', source });
+      return document.querySelector('.load-card .hint')?.textContent;
+    };
+    expect(detail()).toBe('Connecting to the server');
+    expect(detail({ attempt: 2, of: 6, code: 'network' })).toBe('The server does not answer: try 2 of 6');
+    expect(detail({ attempt: 3, of: 6, code: 'http' })).toBe('The server is busy: try 3 of 6');
+    expect(detail(undefined, 5000)).toMatch(/^Reading manifest\.json/);
   });
 });

@@ -21,7 +21,7 @@ export function gpuHelp(reason: string): HTMLElement {
     );
   }
   return withDetails(
-    'Running on the CPU, in this tab: how to use the GPU',
+    'Running on the CPU: how to use the GPU',
     'The small model answers all the same; large ones need a GPU.',
     h('ul', {}, ...steps.map((text) => h('li', { text }))),
     h('p', { class: 'hint', text: reason }),

@@ -26,7 +26,10 @@ export class Transcript {
     this.#views.clear();
     this.#list.replaceChildren();
     for (const turn of turns) this.add(turn);
-    this.scrollToEnd();
+    if (turns.length > 0) return;
+    // What stands in place of turns is read from its beginning.
+    this.#scroller.scrollTop = 0;
+    this.#following = false;
   }
 
   add(turn: Turn): void {

@@ -125,7 +125,7 @@ export class AnswerView {
     if (error) {
       const box = errorView(error);
       const ways = this.#waysOut(error);
-      if (ways.length > 0) box.append(h('div', { class: 'row' }, ...ways));
+      if (ways.length > 0) box.querySelector('details')?.before(h('div', { class: 'row' }, ...ways));
       nodes.push(box);
     } else if (text === '') nodes.push(h('p', { class: 'hint', text: 'No answer.' }));
     if (stats) {
