@@ -43,6 +43,27 @@ test('a conversation that was cleared can be brought back, until the next questi
   await expect(cleared).toHaveCount(0);
 });
 
+test('questions that went with an edit of an earlier one can be brought back', async ({ monolens, site }) => {
+  await monolens.open(site.url);
+  const { page } = monolens;
+  const removed = page.getByText('The questions after it were removed.');
+  const questions = page.getByRole('article', { name: 'Your question' });
+  for (const text of ['One?', 'Two?']) await monolens.ask(text);
+  await page.getByRole('button', { name: 'Retry' }).last().click();
+  await monolens.whole();
+  await expect(removed).toHaveCount(0);
+  await page.getByRole('button', { name: 'Edit question' }).first().click();
+  await page.getByRole('textbox', { name: 'Edit question' }).fill('Three?');
+  await page.getByRole('button', { name: 'Ask again' }).click();
+  await expect(questions).toHaveText(['Three?']);
+  await expect(removed).toBeVisible();
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await expect(questions).toHaveText(['One?', 'Two?']);
+  await monolens.whole();
+  await monolens.ask('Four?');
+  await expect(questions).toHaveText(['One?', 'Two?', 'Four?']);
+});
+
 test('a setting out of range stays to be seen, says what is expected, and is not used', async ({ monolens, site }) => {
   await monolens.open(site.url);
   const { page } = monolens;

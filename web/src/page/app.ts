@@ -13,8 +13,8 @@ import { notify, withdraw, withdrawLater } from './base/notices';
 import type { Params } from './base/params';
 import { NO_SETTINGS, type PageSettings } from './base/settings';
 import { BUNDLED, picturesAdvice } from './bundled';
-import { Composer } from './chat/composer';
-import { type AnswerTurn, Conversation, picturesOf, type Question, toMessages } from './chat/conversation';
+import { Composer, type Draft } from './chat/composer';
+import { type AnswerTurn, Conversation, picturesOf, type Question, type Turn, toMessages } from './chat/conversation';
 import { Examples } from './chat/examples';
 import type { Picture } from './chat/picture';
 import { listenForPictures } from './chat/picture-input';
@@ -27,8 +27,8 @@ import { ModelSession } from './model-session';
 
 /** Milliseconds between two savings of an answer that is still coming. */
 const SAVE_EVERY = 2000;
-/** The notice that a conversation was cleared, and how long it can be brought back. */
-const CLEARED = 'cleared';
+/** The notice by which turns can be brought back, and how long. */
+const UNDO = 'undo';
 const UNDO_MS = 10_000;
 
 export class App {
@@ -190,7 +190,7 @@ export class App {
 
   async #ask(text: string, pictures: Picture[]): Promise<void> {
     if (this.#running || !this.#session.model) return;
-    withdraw(CLEARED);
+    withdraw(UNDO);
     const question = this.#conversation.ask(text, pictures);
     this.#transcript.add(question);
     for (const picture of pictures) if (!picture.info) void this.#prepare(picture);
@@ -283,44 +283,51 @@ export class App {
   }
 
   #retry(turn: AnswerTurn): void {
-    if (this.#running || !this.#session.model) return;
-    this.#conversation.cutAt(turn);
-    keepFocus(() => {
-      this.#transcript.show(this.#conversation.turns);
-      void this.#answer();
-    });
+    this.#again(turn, () => void this.#answer());
   }
 
   #edit(question: Question, text: string): void {
+    this.#again(question, () => void this.#ask(text, question.pictures));
+  }
+
+  /** Asks again from a turn on. What came later goes, and can be brought back. */
+  #again(from: Turn, ask: () => void): void {
     if (this.#running || !this.#session.model) return;
-    this.#conversation.cutAt(question);
+    const before = [...this.#conversation.turns];
+    this.#conversation.cutAt(from);
     keepFocus(() => {
       this.#transcript.show(this.#conversation.turns);
-      void this.#ask(text, question.pictures);
+      ask();
     });
+    const asked = before.indexOf(from) + (from.role === 'user' ? 2 : 1);
+    if (asked < before.length) this.#offerUndo('The questions after it were removed.', before);
   }
 
   #reset(): void {
     this.#running?.answer.stop();
-    const before = this.#conversation;
-    const draft = this.#composer.draft;
+    const { turns } = this.#conversation;
+    const { draft } = this.#composer;
     this.#conversation = new Conversation();
     this.#composer.clear();
     this.#showAll();
     this.#composer.focus();
-    if (before.turns.length === 0) {
-      this.#announcer.say('New conversation.');
-      return;
-    }
+    if (turns.length > 0) this.#offerUndo('The conversation was cleared.', turns, draft);
+    else this.#announcer.say('New conversation.');
+  }
+
+  /** Lets the visitor bring back, for a while, what is no longer there. */
+  #offerUndo(what: string, turns: Turn[], draft?: Draft): void {
     const undo = textButton(undefined, 'Undo', () => {
-      this.#conversation = before;
+      this.#running?.answer.stop();
+      this.#conversation = new Conversation();
+      this.#conversation.turns = turns;
       const { text, pictures } = this.#composer.draft;
-      if (text === '' && pictures.length === 0) this.#composer.draft = draft;
-      withdraw(CLEARED);
+      if (draft && text === '' && pictures.length === 0) this.#composer.draft = draft;
+      withdraw(UNDO);
       this.#showAll();
     });
-    notify(CLEARED, 'info', 'The conversation was cleared.', undo);
-    withdrawLater(CLEARED, UNDO_MS);
+    notify(UNDO, 'info', what, undo);
+    withdrawLater(UNDO, UNDO_MS);
   }
 
   async #copy(text: string): Promise<void> {
