@@ -79,15 +79,20 @@ fn read(pool: &Pool, bytes: &[u8]) {
 
 /// Few and many rows by integers in groups, and reading of as many bytes.
 fn integers(pool: &Pool) {
-    for (bits, group) in [(Bits::Eight, 128), (Bits::Four, 128), (Bits::Four, 32)] {
-        let (columns, inner) = (32_768, 2048);
+    for (bits, group, columns, inner) in [
+        (Bits::Eight, 128, 32_768, 2048),
+        (Bits::Eight, 128, 8192, 8192),
+        (Bits::Four, 128, 32_768, 2048),
+        (Bits::Four, 128, 8192, 8192),
+        (Bits::Four, 32, 32_768, 2048),
+    ] {
         let words = vec![0x1234_5678; columns * inner / bits.per_word()];
         let scales = vec![1.0; columns * inner / group];
         let w = View::Grouped(GroupedView { words: &words, scales: &scales, bits, group });
         let gb = 4e-9 * (words.len() + scales.len()) as f64;
         println!("{} bits in groups of {group}, {inner} x {columns}", bits.count());
         report("reading", "GB/s", pool.threads(), gb, || read(pool, bytemuck::cast_slice(&words)));
-        for rows in [1, 2, 4, 8, 12, 16, 24, 64, 310] {
+        for rows in [1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 200, 310] {
             let x: Vec<f32> = (0..rows * inner).map(number).collect();
             let gflop = 2e-9 * (rows * columns * inner) as f64;
             for arithmetic in [Arithmetic::Fast, Arithmetic::Exact] {
@@ -146,8 +151,7 @@ fn many(pool: &Pool) {
 
 /// One row and a few by bf16.
 fn one(pool: &Pool) {
-    for columns in [96, 65_536] {
-        let inner = 2048;
+    for (columns, inner) in [(96, 2048), (65_536, 2048), (16_384, 8192)] {
         let w: Vec<bf16> = (0..columns * inner).map(|i| bf16::from_f32(number(i))).collect();
         let gb = 2e-9 * (columns * inner) as f64;
         report("reading", "GB/s", pool.threads(), gb, || read(pool, bytemuck::cast_slice(&w)));

@@ -33,7 +33,9 @@ impl Isa {
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512dq");
-            let bf16 = avx512 && is_x86_feature_detected!("avx512bf16");
+            // Every CPU that multiplies bf16 multiplies bytes too.
+            let bf16 =
+                avx512 && is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512vnni");
             let found = [(avx2, Level::Avx2), (avx512, Level::Avx512), (bf16, Level::Avx512Bf16)];
             all.extend(found.into_iter().filter(|(has, _)| *has).map(|(_, level)| Self(level)));
             all

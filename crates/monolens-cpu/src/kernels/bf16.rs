@@ -67,7 +67,7 @@ impl Job<'_> {
                     View::Grouped(w) => {
                         let rounded: &mut [bf16] = bytemuck::cast_slice_mut(rounded);
                         // SAFETY: the caller promises the instructions.
-                        unsafe { x86::round_units(w, rounded) };
+                        unsafe { x86::round_groups(w, &mut rounded[..w.len()]) };
                         &rounded[..w.len()]
                     }
                     _ => continue,
@@ -187,6 +187,7 @@ pub(super) mod x86 {
     use super::super::GroupedView;
     use super::LANES;
     use half::bf16;
+    use monolens_graph::{Bits, GROUP_UNIT};
     use std::arch::x86_64::*;
 
     /// Sixteen pairs of bf16.
@@ -200,13 +201,40 @@ pub(super) mod x86 {
         }
     }
 
-    /// Integers in groups as bf16, the nearest; `out` has as many elements or more.
+    /// Integers in groups as bf16, the nearest.
+    ///
+    /// # Panics
+    /// When `out` has not as many elements.
     #[target_feature(enable = "avx512f,avx512bf16")]
-    pub(super) fn round_units(w: GroupedView<'_>, out: &mut [bf16]) {
-        w.units(|at, unit| {
-            let pairs = round(unit);
-            out[at..at + 2 * LANES].copy_from_slice(bytemuck::cast_slice(&pairs));
-        });
+    pub(super) fn round_groups(w: GroupedView<'_>, out: &mut [bf16]) {
+        assert_eq!(out.len(), w.len(), "an element for each integer");
+        let units = out.as_chunks_mut::<GROUP_UNIT>().0.iter_mut();
+        let words = w.words.chunks_exact(GROUP_UNIT / w.bits.per_word());
+        let offset = _mm512_set1_epi32(w.bits.offset());
+        for (at, (out, words)) in units.zip(words).enumerate() {
+            let scale = _mm512_set1_ps(w.scales[at * GROUP_UNIT / w.group]);
+            let float = |q: __m128i| {
+                let q = _mm512_sub_epi32(_mm512_cvtepu8_epi32(q), offset);
+                _mm512_mul_ps(_mm512_cvtepi32_ps(q), scale)
+            };
+            // SAFETY: a unit has 16 bytes of 4-bit integers or 32 of 8-bit ones, and 64 bytes of bf16.
+            unsafe {
+                let words = words.as_ptr().cast::<__m128i>();
+                let first = _mm_loadu_si128(words);
+                let [low, high] = match w.bits {
+                    Bits::Eight => [first, _mm_loadu_si128(words.add(1))],
+                    Bits::Four => {
+                        // Neighbours are halves of one byte.
+                        let mask = _mm_set1_epi8(0x0f);
+                        let even = _mm_and_si128(first, mask);
+                        let odd = _mm_and_si128(_mm_srli_epi16::<4>(first), mask);
+                        [_mm_unpacklo_epi8(even, odd), _mm_unpackhi_epi8(even, odd)]
+                    }
+                };
+                let pairs = _mm512_cvtne2ps_pbh(float(high), float(low));
+                out.as_mut_ptr().cast::<__m512bh>().write_unaligned(pairs);
+            }
+        }
     }
 
     /// Where the operands of a tile lie; strides are in elements of the pointers.

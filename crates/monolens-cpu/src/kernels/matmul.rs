@@ -1,7 +1,5 @@
 //! Products of rows with stored weights, cut into panels of columns that threads take one by one.
 
-#[cfg(target_arch = "x86_64")]
-use super::integers;
 use super::{Matrix, MatrixMut, View, gemm, gemv};
 use crate::isa::Level;
 use crate::{Arithmetic, Isa, Pool};
@@ -47,11 +45,7 @@ pub fn matmul(product: Product<'_>, x: &[f32], inner: usize, weights: &[View<'_>
     }
     let job = Job { product, x, inner, rows, columns, weights, sink };
     #[cfg(target_arch = "x86_64")]
-    if product.arithmetic == Arithmetic::Fast
-        && product.isa.0 >= Level::Avx2
-        // AVX-512 has better for many rows: 246 GFLOP/s at 64, and 127 against these kernels' 207 at 24 (8 bits).
-        && (product.isa.0 == Level::Avx2 || rows <= integers::FEW)
-    {
+    if product.arithmetic == Arithmetic::Fast && product.isa.0 >= Level::Avx2 {
         // SAFETY: an `Isa` is only made on a machine that has it.
         if unsafe { job.integers() } {
             return;

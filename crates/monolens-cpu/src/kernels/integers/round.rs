@@ -26,9 +26,9 @@ pub(super) fn streamed_len(layout: Layout) -> usize {
     (layout.inner / 2 + layout.inner.div_ceil(sum_len(layout)) * LANES_32 + 1).next_multiple_of(16)
 }
 
-/// The factor that makes integers of a row; none when it has something that is not finite.
+/// The factor that makes integers up to `largest` of a row; none when it has something that is not finite.
 #[inline(always)]
-fn factor(x: &[f32]) -> Option<f32> {
+pub(super) fn factor(x: &[f32], largest: f32) -> Option<f32> {
     let mut most = [0_u32; 16];
     let (chunks, rest) = x.as_chunks::<16>();
     // Without the sign, floats are ordered as their bits are; what is not finite is above all that is.
@@ -40,11 +40,12 @@ fn factor(x: &[f32]) -> Option<f32> {
     let most = rest.iter().map(|x| x.to_bits() & 0x7fff_ffff).chain(most).max().unwrap_or(0);
     let most = f32::from_bits(most);
     // The least factor whose reciprocal is finite.
-    most.is_finite().then_some((most / LARGEST).max(1e-36))
+    most.is_finite().then_some((most / largest).max(1e-36))
 }
 
+/// The nearest integer to `x` times the inverse of the factor.
 #[inline(always)]
-fn integer(x: f32, inverse: f32) -> i32 {
+pub(super) fn integer(x: f32, inverse: f32) -> i32 {
     // SAFETY: no element is beyond the largest by more than rounding, and none is NaN.
     unsafe { (x * inverse).round_ties_even().to_int_unchecked() }
 }
@@ -54,7 +55,7 @@ fn integer(x: f32, inverse: f32) -> i32 {
 pub(super) fn streamed(x: &[f32], layout: Layout, out: &mut [u32]) -> bool {
     #[target_feature(enable = "avx2")]
     fn avx2<const PER: usize>(x: &[f32], layout: Layout, out: &mut [u32]) -> bool {
-        let Some(factor) = factor(x) else { return false };
+        let Some(factor) = factor(x, LARGEST) else { return false };
         let inverse = 1.0 / factor;
         let (body, last) = out.split_at_mut(streamed_len(layout) - 1);
         last[0] = factor.to_bits();
@@ -96,7 +97,7 @@ pub(super) fn packed(x: &[f32], inner: usize, out: &mut [u32]) -> bool {
         let mut inverse = [0.0; LANES];
         factors.fill(0);
         for ((x, to), inverse) in x.chunks_exact(inner).zip(&mut *factors).zip(&mut inverse) {
-            let Some(factor) = factor(x) else { return false };
+            let Some(factor) = factor(x, LARGEST) else { return false };
             (*to, *inverse) = (factor.to_bits(), 1.0 / factor);
         }
         let mut block = [[0_u32; LANES]; LANES];
