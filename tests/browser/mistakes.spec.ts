@@ -118,6 +118,12 @@ test('a file that is no picture is called that', async ({ monolens, site }) => {
   await monolens.page.getByLabel('Picture files').setInputFiles(join(folder, 'notes.txt'));
   await expect(monolens.page.getByText(/^notes\.txt is not a picture\. Use PNG/)).toBeVisible();
   await expect(monolens.attached).toHaveCount(0);
+  // Among others it does not keep the pictures out.
+  await writeFile(join(folder, 'more.txt'), 'And eggs.');
+  const files = [join(folder, 'notes.txt'), example('rocket.png'), join(folder, 'more.txt')];
+  await monolens.page.getByLabel('Picture files').setInputFiles(files);
+  await expect(monolens.page.getByText(/^notes\.txt, more\.txt are not pictures\./)).toBeVisible();
+  await expect(monolens.attached).toHaveCount(1);
   await rm(folder, { recursive: true });
 });
 

@@ -95,11 +95,13 @@ export class Composer {
   async add(files: Iterable<Blob & { name?: string }>): Promise<void> {
     // What was said of earlier files is over.
     withdraw('picture');
-    for (const file of files) {
-      if (!mayBePicture(file)) {
-        notify('picture', 'error', `${file.name || 'The file'} is not a picture. ${FORMATS}`);
-        continue;
-      }
+    const given = [...files];
+    const others = given.filter((file) => !mayBePicture(file)).map(({ name }) => name || 'The file');
+    if (others.length > 0) {
+      const are = others.length === 1 ? 'is not a picture' : 'are not pictures';
+      notify('picture', 'error', `${others.join(', ')} ${are}. ${FORMATS}`);
+    }
+    for (const file of given.filter(mayBePicture)) {
       const picture = await Picture.of(file, file.name || 'Pasted picture').catch(() => undefined);
       if (!picture) {
         notify('picture', 'error', `${file.name || 'The file'} cannot be read.`);
