@@ -21,6 +21,7 @@ PARTS = {
     "llama.run_halves": "llama.cpp on the CPU: a language model of the same shape, weights of 16 bits",
     "llama.run_eight": "the same with weights of 8 bits",
     "llama.run_four": "the same with weights of 4 bits",
+    "llama.run_turns": "llama.cpp on the CPU: answers, a process of each by turns",
     "llama_vulkan": "llama.cpp and Monolens on a Vulkan device (software, if that is all there is)",
     "candle": "candle: blocks of a layer",
     "web": "onnxruntime-web (WebGPU) in Chromium: blocks of a smaller layer",

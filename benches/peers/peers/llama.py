@@ -3,6 +3,8 @@
 import ctypes
 import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import llama_cpp
@@ -129,5 +131,30 @@ def _run(repeat: int, weights: str, *kinds: str) -> tuple[list[Row], str]:
     return rows, f"llama.cpp by llama-cpp-python {version}, built with its own defaults for this CPU. tg: seconds a token."
 
 
+def run_turns(repeat: int) -> tuple[list[Row], str]:
+    """Answers by turns, each in a process of its own: where a process' memory lies decides how fast it is read, and a single
+    process has one draw."""
+    rows = []
+    for weights, kinds in (("bf16", ("bf16",)), ("8bit", ("q8_0",)), ("4bit", ("q4_0", "q4_k"))):
+        asked = () if weights == "bf16" else (f"--weights={weights}",)
+        mine, theirs = [], {kind: [] for kind in kinds}
+        for _ in range(repeat):
+            mine.append(ours.bench("--pp=0", f"--tg={ANSWER}", *asked, repeat=1)[f"tg {ANSWER}"].median)
+            for kind in kinds:
+                gguf_model.write(_file(kind), kind)
+                command = [sys.executable, "-m", "peers.llama", kind]
+                out = subprocess.run(command, cwd=FILES.parent, check=True, capture_output=True, text=True).stdout
+                theirs[kind].append(float(out))
+        test = f"tg {ANSWER}, {repeat} processes by turns"
+        rows += [Row(test, "llama.cpp", kind, Timing(tuple(theirs[kind])), weights, Timing(tuple(mine))) for kind in kinds]
+    return rows, f"llama.cpp by llama-cpp-python {llama_cpp.__version__}. Seconds a token, the median of processes."
+
+
 def _file(kind: str) -> Path:
     return FILES / f"llama-{kind}.gguf"
+
+
+if __name__ == "__main__":
+    only = Model(_file(sys.argv[1]))
+    print(only.answer(ANSWER, 0, 1).median)
+    only.close()

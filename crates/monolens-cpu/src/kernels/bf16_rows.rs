@@ -1,6 +1,6 @@
 //! Products of several rows, but few, with bf16 weights by pairs (AVX512-BF16): each weight goes from memory through registers once.
 //!
-//! Rows are rounded to bf16, as those of a prompt are ([`super::bf16`]). A vector of weights then is one load and one
+//! Rows are rounded to bf16, as those of a prompt are ([`super::tiles`]). A vector of weights then is one load and one
 //! instruction a row, where widening to f32 takes six: more of the weight is under way from memory at a time.
 
 use super::View;
@@ -29,7 +29,7 @@ impl Job<'_> {
                 let mut whole = [0.0; ELEMENTS];
                 whole[..part.len()].copy_from_slice(part);
                 // SAFETY: the caller promises the instructions.
-                buffer.extend(unsafe { super::bf16::x86::round(&whole) });
+                buffer.extend(unsafe { super::tiles::round(&whole) });
             }
         }
         self.panels(0, |results, _, from, to| {

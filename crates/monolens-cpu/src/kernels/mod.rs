@@ -4,8 +4,6 @@
 
 mod attend;
 #[cfg(target_arch = "x86_64")]
-mod bf16;
-#[cfg(target_arch = "x86_64")]
 mod bf16_rows;
 mod dot;
 mod exp;
@@ -15,6 +13,8 @@ mod gemv;
 mod integers;
 mod matmul;
 mod shared;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 pub use crate::grouped::GroupedView;
 pub use crate::weight::View;
