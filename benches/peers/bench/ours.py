@@ -55,6 +55,6 @@ def bench(*arguments: str, repeat: int = 3) -> dict[str, Timing]:
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     result = {}
     for row in json.loads(out):
-        half = float(row["spread"].split("%")[0]) / 200
+        half = (row["spread"] or 0) / 2
         result[row["test"]] = Timing((row["s"] * (1 - half), row["s"], row["s"] * (1 + half)))
     return result

@@ -253,12 +253,51 @@ fn a_converted_checkpoint_that_was_tampered_with_is_refused() {
 }
 
 #[test]
+fn weights_that_are_rounded_already_are_not_rounded_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("eight");
+    json(monolens(&["convert", "--weights", "8bit", "--json"]).arg(&out));
+    let commands: [&[&str]; 4] = [
+        &["run", "-p", "Hi", "--backend", "cpu"],
+        &["inspect", "--backend", "cpu"],
+        &["bench", "--pp", "8", "--tg", "0", "--repeat", "1", "--backend", "cpu"],
+        &["bench", "quality", "--tokens", "4", "--backend", "cpu"],
+    ];
+    for command in commands {
+        let refused = monolens(command).args(["--weights", "4bit"]).arg(&out).assert().code(2);
+        refused.stderr(predicate::str::contains("in integers already (8 bit in groups of 128"));
+    }
+    let args = ["bench", "--pp", "8", "--tg", "0", "--repeat", "1", "--format", "csv", "--backend", "cpu"];
+    let shown = monolens(&args).arg(&out).assert().success();
+    shown.stdout(predicate::str::contains("as stored: 8 bit in groups of 128"));
+}
+
+#[test]
+fn what_would_measure_nothing_is_refused() {
+    let refused = |args: &[&str], said: &str| {
+        monolens(args).assert().code(2).stderr(predicate::str::contains(said));
+    };
+    refused(&["bench", "--pp", "0", "--tg", "0"], "nothing to measure");
+    refused(&["bench", "--batch", "0"], "from 1 on");
+    refused(&["bench", "--ttft", "20000:16"], "at most 257 tiles");
+    refused(&["bench", "mmoe", "--tokens", "0"], "0");
+    refused(&["bench", "mmoe", "--seconds", "nan"], "expected 0 or more");
+    refused(&["bench", "mmoe", "--plot", "ratios.png"], "ends in .svg");
+    refused(&["bench", "mmoe", "--plot", "no/such/folder/ratios.svg"], "cannot write");
+}
+
+#[test]
 fn speed_and_quality_are_measured() {
     let args = ["bench", "--pp", "8", "--tg", "4", "--repeat", "1", "--ttft", "1:4", "--format", "json"];
     let rows = json(monolens(&args).args(["--weights", "4bit", "--backend", "cpu", "--batch", "1,2"]));
     let rows = rows.as_array().unwrap();
     assert_eq!(rows.len(), 5);
     assert!(rows.iter().all(|r| r["s"].as_f64().unwrap() > 0.0 && r["weights"] == "4bit"), "{rows:?}");
+    // Programs find what the shares are of.
+    assert!(
+        rows.iter().all(|r| r["product, GFLOP/s"].as_f64().unwrap() > 0.0 && r["repeat"] == 1),
+        "{rows:?}"
+    );
     // Two at once: the mean of their times, no rate.
     let [alone, together] = [3, 4].map(|i| &rows[i]);
     assert!(alone["t/s"].as_f64().unwrap() > 0.0 && together["t/s"].is_null(), "{rows:?}");
@@ -270,7 +309,7 @@ fn speed_and_quality_are_measured() {
     assert!(rows[0]["divergence, nats a token"].as_f64().unwrap() < 0.1, "{rows}");
     let args = ["bench", "quality", "--kv", "8bit", "--tokens", "12", "--format", "json", "--backend", "cpu"];
     let rows = json(&mut monolens(&args));
-    assert_eq!((&rows[0]["weights"], &rows[0]["kv"]), (&"as stored".into(), &"8bit".into()));
+    assert_eq!((&rows[0]["weights"], &rows[0]["kv"]), (&"as stored: bf16".into(), &"8bit".into()));
     assert!(rows[0]["divergence, nats a token"].as_f64().unwrap() < 0.1, "{rows}");
 }
 

@@ -9,7 +9,7 @@ use monolens_models::checkpoint::{
 };
 use monolens_models::config::ModelConfig;
 use monolens_models::quant::{PACKED, Quantization, Quantizer, SCALE};
-use monolens_models::weights::{Origin, Supply};
+use monolens_models::weights::{Origin, Supply, check_wish};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -136,7 +136,9 @@ impl Loader<'_, '_> {
 
     fn supplies(&self, specs: &[WeightSpec]) -> Result<Vec<Supply>, CheckpointError> {
         let supply = |spec| Supply::of(self.config, spec, self.wish, &|tensor| self.reader.info(tensor));
-        specs.iter().map(supply).collect()
+        let supplies: Vec<Supply> = specs.iter().map(supply).collect::<Result<_, _>>()?;
+        check_wish(self.config, self.wish, &supplies)?;
+        Ok(supplies)
     }
 
     async fn load_one(

@@ -230,6 +230,24 @@ impl Supply {
     }
 }
 
+/// Refuses a wish for smaller weights where there is nothing to round: all that could be is in groups already.
+///
+/// # Errors
+/// [`CheckpointError::RoundedAlready`].
+pub fn check_wish(
+    config: &ModelConfig,
+    wish: Option<Quantization>,
+    supplies: &[Supply],
+) -> Result<(), CheckpointError> {
+    let rounds = supplies.iter().any(|supply| matches!(supply, Supply::Rounded(_)));
+    match (wish, &config.quantization) {
+        (Some(wish), Some(stored)) if !rounds => {
+            Err(CheckpointError::RoundedAlready { wish, stored: stored.to_string() })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Stored tensors that none of the graphs uses, `rotary_emb` buffers aside.
 pub fn unused_tensors<'t>(
     config: &ModelConfig,

@@ -3,6 +3,7 @@
 use monolens_engine::EngineError;
 use monolens_graph::BackendError;
 use monolens_models::ModelError;
+use monolens_models::checkpoint::CheckpointError;
 use std::fmt::Display;
 use wasm_bindgen::{JsCast, JsValue};
 
@@ -70,6 +71,8 @@ impl From<EngineError> for Failure {
             E::Internal(_) => "internal",
         };
         match error {
+            // Asked for, not a fault of the model.
+            error @ E::Checkpoint(CheckpointError::RoundedAlready { .. }) => Self::new("bad-request", error),
             E::Setting { name, expected, got } => {
                 Self::new(code, format!("{}: expected {expected}, got {got}", setting_name(name)))
             }

@@ -7,6 +7,7 @@ use monolens_graph::plan::Plan;
 use monolens_graph::{
     Axes, Axis, Backend, BackendError, Bits, DType, GraphBuilder, Grouped, WeightFormat, WeightSpec, ops,
 };
+use serde_json::{Value, json};
 use std::time::Instant;
 
 /// Rows and columns of the weight that streams, in f32: 256 MiB, more than any cache holds.
@@ -53,6 +54,11 @@ impl Limits {
             }
         }
         Ok(limits)
+    }
+
+    /// For programs that read a table.
+    pub fn facts(&self) -> [(&'static str, Value); 2] {
+        [("stream, GB/s", json!(self.stream / 1e9)), ("product, GFLOP/s", json!(self.product / 1e9))]
     }
 
     /// In a few words.

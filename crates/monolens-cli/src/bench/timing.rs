@@ -1,6 +1,8 @@
 //! Repeated measurements: median, spread, and whether they are to be trusted.
 
+use crate::bench::table::Cell;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 /// Spread above which a measurement is marked: something else was going on.
 const UNSTEADY: f64 = 0.10;
@@ -8,7 +10,7 @@ const UNSTEADY: f64 = 0.10;
 /// Measurements of one thing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Timing {
-    /// The middle one, in seconds.
+    /// The middle one, or the mean of the two in the middle, in seconds.
     pub median: f64,
     /// From the least to the largest, as a share of the median.
     pub spread: f64,
@@ -21,7 +23,13 @@ impl Timing {
     pub fn of(mut seconds: Vec<f64>) -> Self {
         seconds.sort_by(f64::total_cmp);
         let (first, last) = (seconds.first().copied().unwrap_or(0.0), seconds.last().copied().unwrap_or(0.0));
-        let median = seconds.get(seconds.len() / 2).copied().unwrap_or(0.0);
+        let at = |i: usize| seconds.get(i).copied().unwrap_or(0.0);
+        let half = seconds.len() / 2;
+        let median = if seconds.len().is_multiple_of(2) && half > 0 {
+            (at(half - 1) + at(half)) / 2.0
+        } else {
+            at(half)
+        };
         let spread = if median > 0.0 { (last - first) / median } else { 0.0 };
         Self { median, spread, count: seconds.len() }
     }
@@ -40,9 +48,13 @@ impl Timing {
         self.spread > UNSTEADY
     }
 
-    /// The spread for people, with a mark where it is too large.
-    pub fn spread_text(&self) -> String {
-        format!("{:.1} %{}", self.spread * 100.0, if self.is_unsteady() { " !" } else { "" })
+    /// The spread, for people with a mark where it is too large. One measurement has none.
+    pub fn spread_cell(&self) -> Cell {
+        if self.count < 2 {
+            return Cell::new("one only", Value::Null);
+        }
+        let mark = if self.is_unsteady() { " !" } else { "" };
+        Cell::new(format!("{:.1} %{mark}", self.spread * 100.0), json!(self.spread))
     }
 }
 
@@ -54,8 +66,16 @@ mod tests {
     fn the_median_and_the_spread_are_told_and_a_large_one_is_marked() {
         let steady = Timing::of(vec![1.02, 1.0, 0.98]);
         assert_eq!((steady.median, steady.count), (1.0, 3));
-        assert!(!steady.is_unsteady() && steady.spread_text() == "4.0 %");
-        assert_eq!(Timing::of(vec![1.0, 1.2]).spread_text(), "16.7 % !");
+        assert!(!steady.is_unsteady() && steady.spread_cell().text == "4.0 %");
+        let unsteady = Timing::of(vec![1.0, 1.25, 1.0, 1.0]);
+        assert_eq!((unsteady.median, unsteady.spread_cell()), (1.0, Cell::new("25.0 % !", json!(0.25))));
+    }
+
+    #[test]
+    fn of_two_in_the_middle_the_mean_counts_and_one_alone_has_no_spread() {
+        assert_eq!(Timing::of(vec![3.0, 1.0, 9.0, 2.0]).median, 2.5);
+        let one = Timing::of(vec![2.0]);
+        assert_eq!((one.median, one.spread_cell()), (2.0, Cell::new("one only", Value::Null)));
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub fn run(_: &TuneArgs, _: bool) -> Result<Outcome> {
 #[cfg(feature = "wgpu")]
 mod tuner {
     use super::{TuneArgs, Wish};
-    use crate::bench::table::{Table, number};
+    use crate::bench::table::{Cell, Table, number};
     use crate::bench::tune::{self, Measured, Projection};
     use crate::exit::Outcome;
     use crate::session::{NO_DEVICE, device_line};
@@ -79,7 +79,6 @@ mod tuner {
     use monolens_graph::Backend;
     use serde_json::{Value, json};
     use std::collections::BTreeMap;
-    use std::io::{self, Write};
     use std::time::Duration;
 
     const COLUMNS: [&str; 10] = [
@@ -121,7 +120,7 @@ mod tuner {
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} projections, {elapsed} {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.enable_steady_tick(Duration::from_millis(500));
-        let (mut table, mut found) = (Table::new(&COLUMNS), Tuning::default());
+        let (mut table, mut found) = (Table::new(&COLUMNS, args.format), Tuning::default());
         // What is loaded for a projection goes with its backend; compiled kernels stay.
         let sibling = backend.sibling();
         for projection in projections.values() {
@@ -133,18 +132,18 @@ mod tuner {
             let mut add = |rows: usize, measured: Vec<Measured>| {
                 let best = tune::best(&measured);
                 found.set(projection.class, measured[best].choice);
-                show(&mut table, projection, rows, &measured, best);
+                bar.suspend(|| show(&mut table, projection, rows, &measured, best))
             };
             if projection.few {
-                add(1, tune::decode(&mut sibling(), projection, repeat)?);
+                add(1, tune::decode(&mut sibling(), projection, repeat)?)?;
             }
             if projection.many {
-                add(rows, tune::prefill(&mut sibling(), projection, rows, repeat)?);
+                add(rows, tune::prefill(&mut sibling(), projection, rows, repeat)?)?;
             }
             bar.inc(1);
         }
         bar.finish_and_clear();
-        io::stdout().lock().write_all(table.show(args.format).as_bytes())?;
+        table.finish()?;
         let kept = tuning::remember(backend.device(), &found).context("what was found cannot be kept")?;
         if !quiet {
             eprintln!("kept in {}: taken from now on unless --no-tuning says otherwise", kept.display());
@@ -152,28 +151,35 @@ mod tuner {
         Ok(Outcome::Fine)
     }
 
-    fn show(table: &mut Table, projection: &Projection, rows: usize, measured: &[Measured], best: usize) {
+    fn show(
+        table: &mut Table,
+        projection: &Projection,
+        rows: usize,
+        measured: &[Measured],
+        best: usize,
+    ) -> Result<()> {
         let Projection { inner, outputs, matrices, .. } = projection;
         let of = if *matrices == 2 { ", gate and up" } else { "" };
         for (at, one) in measured.iter().enumerate() {
             let timing = one.timing();
             let rate = |amount: f64| number(amount / timing.median / 1e9);
             let [gigabytes, gigaflops] = match rows {
-                1 => [rate(projection.bytes() as f64), Value::Null],
-                _ => [Value::Null, rate(projection.flops(rows))],
+                1 => [rate(projection.bytes() as f64), Cell::from(Value::Null)],
+                _ => [Cell::from(Value::Null), rate(projection.flops(rows))],
             };
             table.row(vec![
-                json!(projection.class.format()),
-                json!(format!("{inner} to {}{of}", outputs * matrices)),
-                json!(rows),
-                json!(format!("{}{}", one.name, if at == 0 { " (default)" } else { "" })),
+                json!(projection.class.format()).into(),
+                json!(format!("{inner} to {}{of}", outputs * matrices)).into(),
+                json!(rows).into(),
+                json!(format!("{}{}", one.name, if at == 0 { " (default)" } else { "" })).into(),
                 number(timing.median * 1e3),
-                json!(timing.spread_text()),
+                timing.spread_cell(),
                 gigabytes,
                 gigaflops,
                 number(one.gain_over(&measured[0])),
-                json!(if at == best { "chosen" } else { "" }),
-            ]);
+                json!(if at == best { "chosen" } else { "" }).into(),
+            ])?;
         }
+        Ok(())
     }
 }

@@ -115,6 +115,16 @@ pub enum CheckpointError {
         /// What the checkpoint has.
         got: String,
     },
+    /// Weights were to be rounded that are rounded already.
+    #[error(
+        "weights: expected floats to round to {wish}, got a checkpoint in integers already ({stored}): leave the format out"
+    )]
+    RoundedAlready {
+        /// What was wanted.
+        wish: crate::quant::Quantization,
+        /// What there is.
+        stored: String,
+    },
     /// A weight is NaN or infinite.
     #[error("tensor `{tensor}`: expected finite weights, got {value} at element {index}")]
     NotFinite {

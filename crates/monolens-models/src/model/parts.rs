@@ -4,7 +4,7 @@ use super::{Model, ModelError};
 use crate::checkpoint::CheckpointError;
 use crate::graphs::DecoderOptions;
 use crate::quant::{self, Quantization};
-use crate::weights::unused_tensors;
+use crate::weights::{check_wish, unused_tensors};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A part of the model.
@@ -97,12 +97,13 @@ pub fn part_sizes(model: &Model, wish: Option<Quantization>) -> Result<Vec<PartS
         size.parameters += parameters;
         size.bytes += bytes;
     };
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut supplies) = (BTreeSet::new(), Vec::new());
     for weight in graphs.iter().flat_map(|graph| &graph.weights) {
         if !seen.insert(&weight.name) {
             continue;
         }
         let (supply, origin) = (model.supply(weight, wish)?, model.origin(&weight.name));
+        supplies.push(supply);
         match model.tensors().info(origin.tensor()).filter(|_| supply.is_plain()) {
             Some(info) => add(Part::of(&weight.name), info.elements(), info.bytes()),
             None => {
@@ -116,6 +117,7 @@ pub fn part_sizes(model: &Model, wish: Option<Quantization>) -> Result<Vec<PartS
             }
         }
     }
+    check_wish(model.config(), wish, &supplies)?;
     let names = unused_tensors(model.config(), &[&graphs[0], &graphs[1]], model.tensors());
     for name in names.into_iter().filter(|name| quant::base_of(name).is_none()) {
         if let Some(info) = model.tensors().info(name) {

@@ -4,17 +4,16 @@
 use crate::args::{DeviceArgs, WeightArgs};
 use crate::bench::mmoe::{Round, Ways, load, mask};
 use crate::bench::plot::{Line, plot};
-use crate::bench::table::{Format, Table, number};
+use crate::bench::table::{Cell, Format, Table, number};
 use crate::bench::timing::Timing;
 use crate::exit::Outcome;
 use crate::session::device_line;
 use crate::source::{ModelSource, RandomArgs};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use monolens_engine::open_backend;
 use serde_json::json;
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -30,8 +29,9 @@ pub struct MmoeArgs {
     #[command(flatten)]
     pub weights: WeightArgs,
     /// Tokens of the batch
-    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "256,1024")]
-    pub tokens: Vec<usize>,
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "256,1024",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub tokens: Vec<u32>,
     /// Share of them that is visual, in per cent
     #[arg(long, value_name = "P,P", value_delimiter = ',', default_value = "0,25,50,75,90,100",
         value_parser = clap::value_parser!(u8).range(0..=100))]
@@ -53,7 +53,7 @@ pub struct MmoeArgs {
     pub device: DeviceArgs,
 }
 
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 12] = [
     "tokens",
     "visual",
     "order",
@@ -62,8 +62,10 @@ const COLUMNS: [&str; 10] = [
     "spread",
     "both, s",
     "both / routed",
+    "spread of that",
     "gathered, s",
     "gathered / routed",
+    "its spread",
 ];
 
 /// A mix of rows.
@@ -91,8 +93,8 @@ struct Compared {
     routed: Timing,
     both: Timing,
     gathered: Timing,
-    both_ratio: f64,
-    gathered_ratio: f64,
+    both_ratio: Timing,
+    gathered_ratio: Timing,
 }
 
 impl Compared {
@@ -103,8 +105,8 @@ impl Compared {
             routed: timing(&|r| r.routed),
             both: timing(&|r| r.both),
             gathered: timing(&|r| r.gathered),
-            both_ratio: timing(&|r| r.both / r.routed).median,
-            gathered_ratio: timing(&|r| r.gathered / r.routed).median,
+            both_ratio: timing(&|r| r.both / r.routed),
+            gathered_ratio: timing(&|r| r.gathered / r.routed),
         }
     }
 }
@@ -114,19 +116,36 @@ impl Compared {
 /// # Errors
 /// For a device that is not there or cannot hold the weights.
 pub fn run(args: &MmoeArgs, quiet: bool) -> Result<Outcome> {
-    let model = ModelSource::of(&args.random, args.model.as_ref())?.open()?;
+    ensure!(args.seconds >= 0.0, "--seconds: expected 0 or more, got {}", args.seconds);
+    if let Some(path) = &args.plot {
+        ensure!(
+            path.extension().is_some_and(|e| e == "svg"),
+            "--plot: expected a name that ends in .svg, got {}",
+            path.display()
+        );
+        // Found out before anything is measured.
+        std::fs::write(path, "").with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let source = ModelSource::of(&args.random, args.model.as_ref())?;
+    let model = source.open()?;
     let d = &model.config().decoder;
     let sizes = [d.hidden_size, d.intermediate_size];
     let mut opened = pollster::block_on(open_backend(&args.device.choice()))?;
     load(&mut *opened.backend, args.weights.weights, sizes)?;
-    let most = args.tokens.iter().copied().max().context("expected some numbers of tokens, got none")?;
+    let most =
+        args.tokens.iter().map(|&n| n as usize).max().context("expected some numbers of tokens, got none")?;
     let mixes = mixes(args);
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(mixes.len() as u64) };
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} mixes, {elapsed} {msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(500));
+    let device = device_line(opened.backend.device());
     let mut ways = Ways::new(&mut *opened.backend, sizes, most)?;
     let mut results: Vec<Compared> = Vec::new();
+    let weights = args.weights.weights.map_or("bf16".to_owned(), |wish| wish.to_string());
+    let mut table = Table::new(&COLUMNS, args.format);
+    let facts = [("model", source.name()), ("weights", weights.clone()), ("device", device.clone())];
+    table.facts(facts.map(|(name, value)| (name, json!(value))));
     for mix in mixes {
         bar.set_message(format!("{} tokens, {} % visual, {}", mix.tokens, mix.share, mix.order()));
         let mask = mask(mix.tokens, mix.visual(), mix.interleaved);
@@ -139,16 +158,17 @@ pub fn run(args: &MmoeArgs, quiet: bool) -> Result<Outcome> {
         {
             rounds.push(ways.round(&mask)?);
         }
-        results.push(Compared::of(mix, &rounds));
+        let compared = Compared::of(mix, &rounds);
+        bar.suspend(|| table.row(row(&compared)))?;
+        results.push(compared);
         bar.inc(1);
     }
     bar.finish_and_clear();
     if !quiet {
-        let weights = args.weights.weights.map_or("bf16".to_owned(), |wish| wish.to_string());
-        eprintln!("widths {sizes:?}, weights {weights}, {}", device_line(opened.backend.device()));
+        eprintln!("widths {sizes:?}, weights {weights}, {device}");
         eprintln!("{}", break_even(&results));
     }
-    io::stdout().lock().write_all(table(&results).show(args.format).as_bytes())?;
+    table.finish()?;
     if let Some(path) = &args.plot {
         let title = format!("{} x {}", sizes[0], sizes[1]);
         plot(path, &title, &lines(&results)).with_context(|| format!("cannot draw {}", path.display()))?;
@@ -159,7 +179,7 @@ pub fn run(args: &MmoeArgs, quiet: bool) -> Result<Outcome> {
 /// Every number of tokens with every share, in runs and interleaved where there are both kinds.
 fn mixes(args: &MmoeArgs) -> Vec<Mix> {
     let mut all = Vec::new();
-    for &tokens in args.tokens.iter().filter(|&&n| n > 0) {
+    for tokens in args.tokens.iter().map(|&n| n as usize) {
         for &share in &args.visual {
             let mix = Mix { tokens, share, interleaved: false };
             all.push(mix);
@@ -171,37 +191,35 @@ fn mixes(args: &MmoeArgs) -> Vec<Mix> {
     all
 }
 
-fn table(results: &[Compared]) -> Table {
-    let mut table = Table::new(&COLUMNS);
-    for r in results {
-        table.row(vec![
-            json!(r.mix.tokens),
-            json!(format!("{} %", r.mix.share)),
-            json!(r.mix.order()),
-            json!(r.routed.count),
-            number(r.routed.median),
-            json!(r.routed.spread_text()),
-            number(r.both.median),
-            number(r.both_ratio),
-            number(r.gathered.median),
-            number(r.gathered_ratio),
-        ]);
-    }
-    table
+fn row(r: &Compared) -> Vec<Cell> {
+    vec![
+        json!(r.mix.tokens).into(),
+        json!(format!("{} %", r.mix.share)).into(),
+        json!(r.mix.order()).into(),
+        json!(r.routed.count).into(),
+        number(r.routed.median),
+        r.routed.spread_cell(),
+        number(r.both.median),
+        number(r.both_ratio.median),
+        r.both_ratio.spread_cell(),
+        number(r.gathered.median),
+        number(r.gathered_ratio.median),
+        r.gathered_ratio.spread_cell(),
+    ]
 }
 
 /// Where routing stops being the faster way.
 fn break_even(results: &[Compared]) -> String {
     let slower: Vec<String> = results
         .iter()
-        .filter(|r| r.both_ratio < 1.0)
+        .filter(|r| r.both_ratio.median < 1.0)
         .map(|r| {
             format!(
                 "{} tokens, {} % visual, {} ({:.2})",
                 r.mix.tokens,
                 r.mix.share,
                 r.mix.order(),
-                r.both_ratio
+                r.both_ratio.median
             )
         })
         .collect();
@@ -215,7 +233,7 @@ fn break_even(results: &[Compared]) -> String {
 fn lines(results: &[Compared]) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for r in results {
-        for (against, ratio) in [("both", r.both_ratio), ("gathered", r.gathered_ratio)] {
+        for (against, ratio) in [("both", r.both_ratio.median), ("gathered", r.gathered_ratio.median)] {
             let name = format!("{} tokens, {}", r.mix.tokens, r.mix.order());
             let at = lines.iter().position(|line| line.name == name && line.against == against);
             let at = at.unwrap_or_else(|| {

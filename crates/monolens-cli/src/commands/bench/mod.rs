@@ -8,6 +8,8 @@ mod speed;
 use crate::exit::Outcome;
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use monolens_engine::Quantization;
+use monolens_models::Model;
 
 /// Options of `monolens bench`.
 #[derive(Args, Clone, Debug)]
@@ -30,6 +32,21 @@ pub enum What {
     Quality(quality::QualityArgs),
     /// The routed feed-forward network against computing both experts and against gathering rows
     Mmoe(mmoe::MmoeArgs),
+}
+
+/// How weights lie on the device, in words: as wished, or as stored and what that is.
+fn weights_text(model: &Model, wish: Option<Quantization>) -> String {
+    if let Some(wish) = wish {
+        return wish.to_string();
+    }
+    if let Some(stored) = &model.config().quantization {
+        return format!("as stored: {stored}");
+    }
+    let tensors = model.tensors();
+    let infos = tensors.names().into_iter().filter_map(|name| tensors.info(name));
+    infos
+        .max_by_key(|info| info.elements())
+        .map_or("as stored".into(), |info| format!("as stored: {}", info.dtype.name().to_lowercase()))
 }
 
 /// Runs the command.

@@ -4,7 +4,7 @@ use crate::args::{DeviceArgs, StorageArgs};
 use crate::bench::driver::{Driver, ImagePrompt};
 use crate::bench::limits::Limits;
 use crate::bench::ops::groups;
-use crate::bench::table::{Format, Table, number};
+use crate::bench::table::{Cell, Format, Table, number, percent};
 use crate::exit::Outcome;
 use crate::session::{self, device_line};
 use crate::source::{ModelSource, RandomArgs};
@@ -13,7 +13,6 @@ use clap::Args;
 use monolens_engine::{EngineOptions, Prompt, open_backend};
 use monolens_graph::OpTime;
 use serde_json::json;
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// Options of `monolens bench ops`.
@@ -75,22 +74,30 @@ pub fn run(args: &OpsArgs, quiet: bool) -> Result<Outcome> {
     let options =
         EngineOptions { context: Some(context), kv_tokens: Some(context), ..args.storage.options() };
     let engine = session::load(std::sync::Arc::clone(&model), &args.device, options, quiet)?.engine;
-    let mut bench = Bench { driver: Driver { engine }, limits, repeat, table: Table::new(&COLUMNS) };
+    let mut bench =
+        Bench { driver: Driver { engine }, limits, repeat, table: Table::new(&COLUMNS, args.format) };
+    let device = device_line(bench.driver.engine.device());
+    bench.table.facts([
+        ("model", json!(source.name())),
+        ("device", json!(device)),
+        ("repeat", json!(repeat)),
+    ]);
+    bench.table.facts(bench.limits.facts());
     if !quiet {
         eprintln!("{} on {}", source.name(), device_line(bench.driver.engine.device()));
         eprintln!("limits in this run: {}", bench.limits.text());
     }
     let prompt = bench.driver.text(pp, 3);
     let decode = bench.tokens(prompt.clone())?;
-    bench.phase(&format!("a token after {pp}"), &decode);
+    bench.phase(&format!("a token after {pp}"), &decode)?;
     let read = bench.prompts(&prompt)?;
-    bench.phase(&format!("reading {pp}"), &read);
+    bench.phase(&format!("reading {pp}"), &read)?;
     if args.tiles > 0 {
         let ImagePrompt { prompt, tiles, visual } = bench.driver.image(args.tiles, 0, 0)?;
         let read = bench.prompts(&prompt)?;
-        bench.phase(&format!("image of {tiles} tiles ({visual} visual of {})", prompt.ids.len()), &read);
+        bench.phase(&format!("image of {tiles} tiles ({visual} visual of {})", prompt.ids.len()), &read)?;
     }
-    io::stdout().lock().write_all(bench.table.show(args.format).as_bytes())?;
+    bench.table.finish()?;
     Ok(Outcome::Fine)
 }
 
@@ -143,32 +150,32 @@ impl Bench {
     }
 
     /// Adds a line for each kind of operator, and one for all.
-    fn phase(&mut self, name: &str, runs: &[Vec<OpTime>]) {
+    fn phase(&mut self, name: &str, runs: &[Vec<OpTime>]) -> Result<()> {
         let groups = groups(runs);
         let all: f64 = groups.iter().map(|group| group.timing.median).sum();
-        let percent = |share: f64| json!(format!("{:.0} %", share * 100.0));
         for group in &groups {
             let seconds = group.timing.median;
             let (bytes, flops) = (group.cost.bytes / seconds, group.cost.flops / seconds);
-            let or_nothing = |value, rate: f64| if rate > 0.0 { value } else { json!(null) };
+            let or_nothing = |value: Cell, rate: f64| if rate > 0.0 { value } else { json!(null).into() };
             self.table.row(vec![
-                json!(name),
-                json!(group.op),
-                json!(format!("{} to {}", group.widths[0], group.widths[1])),
-                json!(group.count),
+                json!(name).into(),
+                json!(group.op).into(),
+                json!(format!("{} to {}", group.widths[0], group.widths[1])).into(),
+                json!(group.count).into(),
                 number(seconds * 1e3),
-                json!(group.timing.spread_text()),
+                group.timing.spread_cell(),
                 percent(seconds / all),
                 number(bytes / 1e9),
                 percent(bytes / self.limits.stream),
                 or_nothing(number(flops / 1e9), flops),
                 or_nothing(percent(flops / self.limits.product), flops),
-            ]);
+            ])?;
         }
-        let mut total = vec![json!(name), json!("all"), json!("")];
-        total.push(json!(groups.iter().map(|group| group.count).sum::<usize>()));
+        let count = groups.iter().map(|group| group.count).sum::<usize>();
+        let mut total: Vec<Cell> =
+            [json!(name), json!("all"), json!(""), json!(count)].map(Cell::from).into();
         total.push(number(all * 1e3));
-        total.resize(COLUMNS.len(), json!(null));
-        self.table.row(total);
+        total.resize(COLUMNS.len(), json!(null).into());
+        Ok(self.table.row(total)?)
     }
 }

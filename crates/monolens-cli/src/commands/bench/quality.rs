@@ -1,8 +1,9 @@
 //! `monolens bench quality`: what weights, keys and values in fewer bits cost, or another backend.
 
+use super::weights_text;
 use crate::args::{BackendArg, DeviceArgs};
 use crate::bench::quality::{Quality, compare, probe};
-use crate::bench::table::{Format, Table, number};
+use crate::bench::table::{Cell, Format, Table, number};
 use crate::bundled;
 use crate::exit::Outcome;
 use crate::photos::{self, Photo};
@@ -14,7 +15,6 @@ use monolens_engine::{Chat, EngineOptions, Quantization, TileOptions, kv_type, k
 use monolens_graph::{Bits, DType};
 use monolens_models::part_sizes;
 use serde_json::json;
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// Options of `monolens bench quality`.
@@ -41,7 +41,7 @@ pub struct QualityArgs {
     )]
     pub against: Vec<BackendArg>,
     /// Images to ask about (default: the bundled one)
-    #[arg(short, long, value_name = "PATH")]
+    #[arg(short, long, value_name = "PATH", num_args = 1..)]
     pub image: Vec<PathBuf>,
     /// The question
     #[arg(short = 'p', long = "prompt", value_name = "QUESTION", default_value = bundled::GENERAL_QUESTION)]
@@ -87,9 +87,10 @@ impl QualityArgs {
     /// Everything that is asked for: backends, or types of keys and values with each format, or formats.
     fn others(&self) -> Vec<Other> {
         if !self.against.is_empty() {
+            // A device's name says nothing of the CPU; a software one must be named for wgpu to take it.
             let device = |&backend: &BackendArg| DeviceArgs {
                 backend,
-                device: None,
+                device: self.device.device.clone().filter(|_| backend == BackendArg::Wgpu),
                 tier: None,
                 ..self.device.clone()
             };
@@ -142,7 +143,8 @@ pub fn run(args: &QualityArgs, quiet: bool) -> Result<Outcome> {
             probes.push(probe(&mut session.engine, prompt, usize::from(args.tokens), seed)?);
         }
     }
-    let mut table = Table::new(&COLUMNS);
+    let mut table = Table::new(&COLUMNS, args.format);
+    table.facts([("model", json!(source.name()))]);
     for Other { device, weights, kv } in args.others() {
         let mut session = load(&device, weights, kv)?;
         let mut all = Quality::default();
@@ -151,18 +153,18 @@ pub fn run(args: &QualityArgs, quiet: bool) -> Result<Outcome> {
         }
         let bytes: u64 = part_sizes(&model, weights)?.iter().map(|s| s.bytes).sum();
         table.row(vec![
-            json!(weights.map_or("as stored".to_owned(), |format| format.to_string())),
-            json!(kv.map_or("default".to_owned(), kv_type_name)),
-            json!(session.engine.device().kind.to_string()),
+            json!(weights_text(&model, weights)).into(),
+            json!(kv.map_or("default".to_owned(), kv_type_name)).into(),
+            json!(session.engine.device().kind.to_string()).into(),
             number(bytes as f64 / 1e9),
-            json!(all.tokens),
-            json!(format!("{:.1} %", all.agreement() * 100.0)),
+            json!(all.tokens).into(),
+            Cell::new(format!("{:.1} %", all.agreement() * 100.0), json!(all.agreement())),
             number(all.perplexity()),
             number(all.reference_perplexity()),
             number(all.mean_divergence()),
-        ]);
+        ])?;
     }
-    io::stdout().lock().write_all(table.show(args.format).as_bytes())?;
+    table.finish()?;
     Ok(Outcome::Fine)
 }
 

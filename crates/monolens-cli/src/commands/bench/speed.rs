@@ -1,19 +1,19 @@
 //! `monolens bench`: prompts (pp), answers (tg) and the time to the first token of an image (ttft).
 
+use super::weights_text;
 use crate::args::{DeviceArgs, StorageArgs};
 use crate::bench::driver::{Driver, ImagePrompt};
 use crate::bench::limits::Limits;
-use crate::bench::table::{Format, Table, number};
+use crate::bench::table::{Cell, Format, Table, number, percent};
 use crate::bench::timing::Timing;
 use crate::bench::work::Work;
 use crate::exit::Outcome;
 use crate::session::{self, device_line};
 use crate::source::{ModelSource, RandomArgs};
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 use monolens_engine::{EngineOptions, Prompt, RequestId, kv_type_name, open_backend};
 use serde_json::{Value, json};
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// Options of `monolens bench` without a command.
@@ -37,7 +37,7 @@ pub struct SpeedArgs {
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "0")]
     pub depth: Vec<usize>,
     /// Answers made at once, and images asked about at once
-    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "1")]
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "1", value_parser = at_least_one)]
     pub batch: Vec<usize>,
     /// Tiles of the image, its thumbnail among them, and tokens of the text for the time to the first token, e.g. 7:64
     #[arg(long, value_name = "TILES:TEXT", value_delimiter = ',', value_parser = pair)]
@@ -53,11 +53,18 @@ pub struct SpeedArgs {
     pub device: DeviceArgs,
 }
 
+/// No model takes more: 256 and a thumbnail.
+const MOST_TILES: usize = 257;
+
 fn pair(text: &str) -> Result<(usize, usize), String> {
     let numbers = text.split_once(':').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-    numbers
-        .filter(|&(tiles, _)| tiles > 0)
-        .ok_or_else(|| "expected TILES:TEXT, two whole numbers, 6:64 say".into())
+    numbers.filter(|&(tiles, _)| (1..=MOST_TILES).contains(&tiles)).ok_or_else(|| {
+        format!("expected TILES:TEXT, two whole numbers, 6:64 say, of at most {MOST_TILES} tiles")
+    })
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "expected a whole number from 1 on".into())
 }
 
 const COLUMNS: [&str; 11] = [
@@ -82,6 +89,7 @@ struct Bench {
     repeat: usize,
     weights: String,
     table: Table,
+    quiet: bool,
 }
 
 /// Runs the command.
@@ -91,6 +99,11 @@ struct Bench {
 pub fn run(args: &SpeedArgs, quiet: bool) -> Result<Outcome> {
     let source = ModelSource::of(&args.random, args.model.as_ref())?;
     let model = source.open()?;
+    let some = |counts: &[usize]| counts.iter().any(|&n| n > 0);
+    ensure!(
+        some(&args.pp) || some(&args.tg) || !args.ttft.is_empty(),
+        "nothing to measure: expected --pp or --tg above 0, or --ttft"
+    );
     let repeat = usize::from(args.repeat);
     let limits = {
         let mut opened = pollster::block_on(open_backend(&args.device.choice()))?;
@@ -113,7 +126,7 @@ pub fn run(args: &SpeedArgs, quiet: bool) -> Result<Outcome> {
     let kv_bytes = session.engine.memory().kv_bytes_per_token;
     let work = Work::of(&model, args.storage.weights(), opened.backend.capabilities(), kv_bytes)?;
     drop(opened);
-    let weights = args.storage.weights().map_or("as stored".to_owned(), |wish| wish.to_string());
+    let weights = weights_text(&model, args.storage.weights());
     let weights = args.storage.kv.map_or(weights.clone(), |kv| format!("{weights}, kv {}", kv_type_name(kv)));
     let mut bench = Bench {
         driver: Driver { engine: session.engine },
@@ -121,8 +134,16 @@ pub fn run(args: &SpeedArgs, quiet: bool) -> Result<Outcome> {
         limits,
         repeat,
         weights,
-        table: Table::new(&COLUMNS),
+        table: Table::new(&COLUMNS, args.format),
+        quiet,
     };
+    let device = device_line(bench.driver.engine.device());
+    bench.table.facts([
+        ("model", json!(source.name())),
+        ("device", json!(device)),
+        ("repeat", json!(repeat)),
+    ]);
+    bench.table.facts(bench.limits.facts());
     if !quiet {
         let (memory, limits) = (bench.driver.engine.memory().device, &bench.limits);
         eprintln!("{} on {}", source.name(), device_line(bench.driver.engine.device()));
@@ -151,7 +172,7 @@ pub fn run(args: &SpeedArgs, quiet: bool) -> Result<Outcome> {
             bench.first_token(tiles, text, batch)?;
         }
     }
-    io::stdout().lock().write_all(bench.table.show(args.format).as_bytes())?;
+    bench.table.finish()?;
     Ok(Outcome::Fine)
 }
 
@@ -185,8 +206,7 @@ impl Bench {
             driver.read(Prompt { ids, images: Vec::new() })
         })?;
         let flops = self.work.prompt_flops(rows, depth);
-        self.row(&format!("pp {rows}{}", at(depth)), Some(rows as f64), &timing, None, Some(flops));
-        Ok(())
+        self.row(&format!("pp {rows}{}", at(depth)), Some(rows as f64), &timing, None, Some(flops))
     }
 
     fn answer(&mut self, tokens: usize, depth: usize, batch: usize) -> Result<()> {
@@ -214,8 +234,7 @@ impl Bench {
             &timing,
             Some(bytes),
             Some(flops),
-        );
-        Ok(())
+        )
     }
 
     /// Of several at once the mean time; what is read in a second is then no rate of the device.
@@ -228,13 +247,15 @@ impl Bench {
             driver.engine.clear_prefix_cache();
             driver.read_together(prompts.clone())
         })?;
+        if images[0].tiles != tiles && !self.quiet {
+            eprintln!("--ttft {tiles}:{text}: this model makes {} tiles of such a picture", images[0].tiles);
+        }
         let (tiles, visual, rows) = (images[0].tiles, images[0].visual, prompts[0].ids.len());
         let batched = if batch > 1 { format!(" x {batch}") } else { String::new() };
         let name = format!("ttft{batched}, {tiles} tiles ({visual} visual of {rows} tokens)");
         let flops = self.work.prompt_flops(rows, 0) + tiles as f64 * self.work.flops_a_tile;
         let flops = (batch <= 1).then_some(flops);
-        self.row(&name, (batch <= 1).then_some(rows as f64), &timing, None, flops);
-        Ok(())
+        self.row(&name, (batch <= 1).then_some(rows as f64), &timing, None, flops)
     }
 
     fn row(
@@ -244,27 +265,27 @@ impl Bench {
         timing: &Timing,
         bytes: Option<f64>,
         flops: Option<f64>,
-    ) {
+    ) -> Result<()> {
         let device = self.driver.engine.device();
         let seconds = timing.median;
-        let rate = |amount: Option<f64>| amount.map_or(Value::Null, |a| number(a / seconds / 1e9));
-        let share = |amount: Option<f64>, limit: f64| {
-            amount.map_or(Value::Null, |a| json!(format!("{:.0} %", a / seconds / limit * 100.0)))
-        };
+        let nothing = || Cell::from(Value::Null);
+        let rate = |amount: Option<f64>| amount.map_or_else(nothing, |a| number(a / seconds / 1e9));
+        let share =
+            |amount: Option<f64>, limit: f64| amount.map_or_else(nothing, |a| percent(a / seconds / limit));
         let row = vec![
-            json!(name),
-            json!(device.kind.to_string()),
-            json!(device.tier),
-            json!(self.weights),
-            tokens.map_or(Value::Null, |tokens| number(tokens / seconds)),
+            json!(name).into(),
+            json!(device.kind.to_string()).into(),
+            json!(device.tier).into(),
+            json!(self.weights).into(),
+            tokens.map_or_else(nothing, |tokens| number(tokens / seconds)),
             number(seconds),
-            json!(timing.spread_text()),
+            timing.spread_cell(),
             rate(bytes),
             share(bytes, self.limits.stream),
             rate(flops),
             share(flops, self.limits.product),
         ];
-        self.table.row(row);
+        Ok(self.table.row(row)?)
     }
 }
 
@@ -279,7 +300,7 @@ mod tests {
     #[test]
     fn tiles_and_text_are_two_numbers() {
         assert_eq!(pair("6:64"), Ok((6, 64)));
-        for bad in ["6", "a:1", "0:5", "1:2:3"] {
+        for bad in ["6", "a:1", "0:5", "1:2:3", "20000:16"] {
             assert!(pair(bad).is_err(), "{bad}");
         }
     }
