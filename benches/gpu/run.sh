@@ -8,7 +8,11 @@
 # fails (a backend that is not there, too little memory) is told at the end and leaves the rest alone. MODEL=mono-2b, WEIGHTS="stored
 # 8bit 4bit", BACKENDS="wgpu cuda" and DEVICE=NAME change what is measured. Correctness on CUDA: cuda/gpu-check.
 set -u
-monolens=${1:-target/release/monolens}
+monolens=${1:-$(dirname "$0")/../../target/release/monolens}
+if ! "$monolens" --version > /dev/null; then
+    echo "$monolens does not run; \`cargo build --release\` in the repository makes it, or name another" >&2
+    exit 2
+fi
 out=${2:-gpu-results}
 model=${MODEL:-mono-2b}
 mkdir -p "$out"
