@@ -280,7 +280,7 @@ fn what_would_measure_nothing_is_refused() {
     refused(&["bench", "--pp", "0", "--tg", "0"], "nothing to measure");
     refused(&["bench", "--batch", "0"], "from 1 on");
     refused(&["bench", "--ttft", "20000:16"], "at most 257 tiles");
-    refused(&["bench", "mmoe", "--tokens", "0"], "0");
+    refused(&["bench", "mmoe", "--tokens", "0"], "1..=1000000");
     refused(&["bench", "mmoe", "--seconds", "nan"], "expected 0 or more");
     refused(&["bench", "mmoe", "--plot", "ratios.png"], "ends in .svg");
     refused(&["bench", "mmoe", "--plot", "no/such/folder/ratios.svg"], "cannot write");

@@ -56,9 +56,15 @@ impl Limits {
         Ok(limits)
     }
 
-    /// For programs that read a table.
-    pub fn facts(&self) -> [(&'static str, Value); 2] {
-        [("stream, GB/s", json!(self.stream / 1e9)), ("product, GFLOP/s", json!(self.product / 1e9))]
+    /// What programs that read a table want to know of all its rows.
+    pub fn facts(&self, model: &str, device: &str, repeat: usize) -> [(&'static str, Value); 5] {
+        [
+            ("model", json!(model)),
+            ("device", json!(device)),
+            ("repeat", json!(repeat)),
+            ("stream, GB/s", json!(self.stream / 1e9)),
+            ("product, GFLOP/s", json!(self.product / 1e9)),
+        ]
     }
 
     /// In a few words.

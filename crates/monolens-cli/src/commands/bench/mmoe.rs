@@ -62,10 +62,10 @@ const COLUMNS: [&str; 12] = [
     "spread",
     "both, s",
     "both / routed",
-    "spread of that",
+    "spread of both / routed",
     "gathered, s",
     "gathered / routed",
-    "its spread",
+    "spread of gathered / routed",
 ];
 
 /// A mix of rows.
@@ -123,8 +123,9 @@ pub fn run(args: &MmoeArgs, quiet: bool) -> Result<Outcome> {
             "--plot: expected a name that ends in .svg, got {}",
             path.display()
         );
-        // Found out before anything is measured.
-        std::fs::write(path, "").with_context(|| format!("cannot write {}", path.display()))?;
+        // Found out before anything is measured; what is there stays until then.
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        file.with_context(|| format!("cannot write {}", path.display()))?;
     }
     let source = ModelSource::of(&args.random, args.model.as_ref())?;
     let model = source.open()?;

@@ -77,14 +77,9 @@ pub fn run(args: &OpsArgs, quiet: bool) -> Result<Outcome> {
     let mut bench =
         Bench { driver: Driver { engine }, limits, repeat, table: Table::new(&COLUMNS, args.format) };
     let device = device_line(bench.driver.engine.device());
-    bench.table.facts([
-        ("model", json!(source.name())),
-        ("device", json!(device)),
-        ("repeat", json!(repeat)),
-    ]);
-    bench.table.facts(bench.limits.facts());
+    bench.table.facts(bench.limits.facts(&source.name(), &device, repeat));
     if !quiet {
-        eprintln!("{} on {}", source.name(), device_line(bench.driver.engine.device()));
+        eprintln!("{} on {device}", source.name());
         eprintln!("limits in this run: {}", bench.limits.text());
     }
     let prompt = bench.driver.text(pp, 3);

@@ -138,15 +138,10 @@ pub fn run(args: &SpeedArgs, quiet: bool) -> Result<Outcome> {
         quiet,
     };
     let device = device_line(bench.driver.engine.device());
-    bench.table.facts([
-        ("model", json!(source.name())),
-        ("device", json!(device)),
-        ("repeat", json!(repeat)),
-    ]);
-    bench.table.facts(bench.limits.facts());
+    bench.table.facts(bench.limits.facts(&source.name(), &device, repeat));
     if !quiet {
         let (memory, limits) = (bench.driver.engine.memory().device, &bench.limits);
-        eprintln!("{} on {}", source.name(), device_line(bench.driver.engine.device()));
+        eprintln!("{} on {device}", source.name());
         eprintln!(
             "limits in this run: {}; on the device: weights {:.3} GB, states {:.3} GB, activations {:.3} GB; \
              loaded in {:.1} s",
