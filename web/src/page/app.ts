@@ -18,15 +18,15 @@ import { type AnswerTurn, Conversation, picturesOf, type Question, type Turn, to
 import { Examples } from './chat/examples';
 import type { Picture } from './chat/picture';
 import { listenForPictures } from './chat/picture-input';
-import { Saved } from './chat/saved';
+import { Saved, type State } from './chat/saved';
 import { Transcript } from './chat/transcript';
 import { ModelDialog } from './dialogs/model-dialog';
 import { SettingsDialog } from './dialogs/settings-dialog';
 import { Inspector } from './inspector/inspector';
 import { ModelSession } from './model-session';
 
-/** Milliseconds between two savings of an answer that is still coming. */
-const SAVE_EVERY = 2000;
+/** Milliseconds between two savings of an answer that is still coming: so much of it a reload may lose. */
+const SAVE_EVERY = 300;
 /** The notice by which turns can be brought back, and how long. */
 const UNDO = 'undo';
 const UNDO_MS = 10_000;
@@ -38,6 +38,8 @@ export class App {
   #saving = new Latest();
   #announcer = new Announcer();
   #lastSave = 0;
+  /** What was kept of an earlier visit: what this visit's address says instead counts for this visit only. */
+  #kept: Pick<State, 'weights' | 'kv'> = {};
   #running: { answer: Answer; turn: AnswerTurn } | undefined;
   #session: ModelSession;
   #transcript: Transcript;
@@ -100,6 +102,7 @@ export class App {
       this.#conversation.turns = turns;
       this.#settings = settings;
       this.#session.remembered = model;
+      this.#kept = { weights, kv };
       this.#session.how.weights ??= weights;
       this.#session.how.kv ??= kv;
     } catch {
@@ -355,7 +358,9 @@ export class App {
 
   #save(): void {
     const { remembered: model, how } = this.#session;
-    const { weights, kv } = how;
+    const { options } = this.params;
+    const weights = how.weights === options.weights ? options.weights && this.#kept.weights : how.weights;
+    const kv = how.kv === options.kv ? options.kv && this.#kept.kv : how.kv;
     const state = { turns: this.#conversation.turns, settings: this.#settings, model, weights, kv };
     this.#lastSave = performance.now();
     this.#saving.run(async () => {
