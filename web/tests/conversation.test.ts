@@ -7,11 +7,16 @@ import { Saved } from '../src/page/chat/saved';
 let conversation: Conversation;
 let dog: Picture;
 let cat: Picture;
+let bird: Picture;
+
+/** What there is at first. */
+const nothing = { turns: [], settings: { system: '' }, model: undefined, draft: { text: '', pictures: [] } };
 
 beforeEach(async () => {
   conversation = new Conversation();
   dog = await Picture.of(new Blob(['dog']), 'dog.png');
   cat = await Picture.of(new Blob(['cat']), 'cat.png');
+  bird = await Picture.of(new Blob(['bird']), 'bird.png');
 });
 
 function exchange(text: string, pictures: Picture[], answer: string) {
@@ -23,7 +28,8 @@ function exchange(text: string, pictures: Picture[], answer: string) {
 
 describe('a conversation', () => {
   it('becomes messages with pictures in front of their question', () => {
-    exchange('What is it?', [dog], 'a dog');
+    const { turn } = exchange('What is it?', [dog], 'a dog');
+    turn.tokens.push({ id: 7, text: 'a' }, { id: 9, text: ' dog' });
     conversation.ask('And this?', [cat]);
     expect(toMessages(conversation.turns, 'Be brief.', 6)).toEqual([
       { role: 'system', content: 'Be brief.' },
@@ -34,7 +40,7 @@ describe('a conversation', () => {
           { type: 'text', text: 'What is it?' },
         ],
       },
-      { role: 'assistant', content: 'a dog' },
+      { role: 'assistant', content: 'a dog', ids: [7, 9] },
       {
         role: 'user',
         content: [
@@ -71,14 +77,15 @@ describe('what is saved', () => {
     const running = conversation.beginAnswer();
     running.text = 'so far';
     const settings = { system: 'Be brief.', temperature: 0.5 };
-    await new Saved(factory).save({
+    await new Saved('monolens', factory).save({
       turns: conversation.turns,
       settings,
       model: 'models/x/',
       weights: '4bit',
       kv: '8bit',
+      draft: { text: 'And', pictures: [cat, bird] },
     });
-    const state = await new Saved(factory).load();
+    const state = await new Saved('monolens', factory).load();
     expect(state.settings).toEqual(settings);
     expect(state.model).toBe('models/x/');
     expect([state.weights, state.kv]).toEqual(['4bit', '8bit']);
@@ -87,16 +94,35 @@ describe('what is saved', () => {
     const pictures = picturesOf(state.turns);
     expect(pictures.map(({ name }) => name)).toEqual(['dog.png', 'cat.png']);
     expect(await pictures[1]?.blob.text()).toBe('cat');
+    expect(state.draft.text).toBe('And');
+    expect(state.draft.pictures.map(({ name }) => name)).toEqual(['cat.png', 'bird.png']);
+    expect(await state.draft.pictures[1]?.blob.text()).toBe('bird');
+  });
+
+  it('is that of one tab; another one begins anew, with the settings and the model of the first', async () => {
+    const factory = new IDBFactory();
+    const [first, second] = [new Saved('monolens', factory), new Saved('monolens-2', factory)];
+    const settings = { system: 'Be brief.' };
+    exchange('One?', [dog], '1');
+    await first.save({ ...nothing, turns: conversation.turns, settings, model: 'models/x/', weights: '4bit' });
+    const fresh = await second.load();
+    expect(fresh).toEqual({ ...nothing, settings, model: 'models/x/', weights: '4bit' });
+    const other = new Conversation();
+    other.ask('Two?', [cat]);
+    await second.save({ ...fresh, turns: other.turns, settings: nothing.settings });
+    expect((await first.load()).turns.map(({ text }) => text)).toEqual(['One?', '1']);
+    expect(picturesOf((await first.load()).turns).map(({ name }) => name)).toEqual(['dog.png']);
+    expect(await second.load()).toMatchObject({ settings: nothing.settings, turns: [{ text: 'Two?' }] });
   });
 
   it('keeps no pictures of conversations that are gone', async () => {
     const factory = new IDBFactory();
-    const saved = new Saved(factory);
+    const saved = new Saved('monolens', factory);
     exchange('One?', [dog, cat], '1');
-    await saved.save({ turns: conversation.turns, settings: { system: '' }, model: undefined });
+    await saved.save({ ...nothing, turns: conversation.turns, draft: { text: '', pictures: [bird] } });
     const fresh = new Conversation();
     fresh.ask('Two?', [cat]);
-    await saved.save({ turns: fresh.turns, settings: { system: '' }, model: undefined });
+    await saved.save({ ...nothing, turns: fresh.turns });
     const database = await new Promise<IDBDatabase>((resolve) => {
       const request = factory.open('monolens');
       request.onsuccess = () => resolve(request.result);
@@ -109,6 +135,6 @@ describe('what is saved', () => {
   });
 
   it('is nothing at first', async () => {
-    expect(await new Saved(new IDBFactory()).load()).toEqual({ turns: [], settings: { system: '' }, model: undefined });
+    expect(await new Saved('monolens', new IDBFactory()).load()).toEqual(nothing);
   });
 });

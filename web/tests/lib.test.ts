@@ -15,10 +15,12 @@ describe('messages in the OpenAI format', () => {
     const messages: Message[] = [
       { role: 'system', content: 'Be brief.' },
       { role: 'user', content: 'Hello' },
+      { role: 'assistant', content: 'Hi', ids: [5] },
     ];
     expect(await toWire(messages)).toEqual([
       { role: 'system', text: 'Be brief.', images: [] },
       { role: 'user', text: 'Hello', images: [] },
+      { role: 'assistant', text: 'Hi', images: [], ids: [5] },
     ]);
   });
 
@@ -148,8 +150,19 @@ describe('names that nobody knows', () => {
     expect(refused(checkSettings, { n: 2 })).toMatch(/no setting "n"; there are temperature, topK, topP, .*keepTags$/);
   });
 
+  it('are told with what is expected where the value is wrong', () => {
+    expect(refused(checkLoadOptions, { context: -4 })).toBe('context: expected a whole number over 0, got -4');
+    expect(refused(checkLoadOptions, { context: '64' })).toBe('context: expected a whole number over 0, got "64"');
+    expect(refused(checkLoadOptions, { weights: '3bit' })).toMatch(/^weights: expected 8bit or 4bit.*, got "3bit"$/);
+    expect(refused(checkLoadOptions, { weights: '4bit-g33' })).toMatch(/^weights/);
+    expect(refused(checkLoadOptions, { kv: '4bit' })).toBe('kv: expected 8bit, bf16 or f32, got "4bit"');
+    expect(refused(checkLoadOptions, { backend: 'cuda' })).toBe('backend: expected auto, wgpu or cpu, got "cuda"');
+    expect(refused(checkLoadOptions, { tier: 'best' })).toMatch(/^tier: expected baseline, half/);
+  });
+
   it('are not those of the documentation', () => {
     expect(refused(checkSettings, { topP: 7, stop: [], keepTags: undefined })).toBe('taken');
-    expect(refused(checkLoadOptions, { cache: false, kv: '8bit', signal: undefined })).toBe('taken');
+    const options = { cache: false, kv: '8bit', weights: '4bit-g32', context: 64, tier: undefined, signal: undefined };
+    expect(refused(checkLoadOptions, options)).toBe('taken');
   });
 });

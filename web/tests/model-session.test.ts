@@ -69,6 +69,7 @@ beforeEach(() => {
       unloaded: () => events.push('unloaded'),
       selfTest: () => undefined,
       say: () => undefined,
+      chooseFolder: () => events.push('choose folder'),
     },
     { backend: 'wgpu', context: 512 },
     false,
@@ -198,4 +199,54 @@ it('the choice of precision reaches the library, and no choice is none', async (
   const load = begin('a/', { backend: 'auto', weights: undefined, kv: '8bit' });
   expect(load.options).toMatchObject({ backend: 'auto', kv: '8bit', context: 512 });
   expect('weights' in load.options).toBe(false);
+});
+
+describe('the model of the last visit', () => {
+  const wanted = () => document.getElementById('notice-folder');
+
+  it('is loaded, or the bundled one where there is none', async () => {
+    session.remembered = 'b/';
+    await Promise.all([session.loadRemembered('bundled/'), loads.at(-1)?.succeed()]);
+    expect(loads.map(({ source }) => source)).toEqual(['b/']);
+  });
+
+  it('is asked for where it was chosen from this computer, until it or another one is there', async () => {
+    session.remembered = { folder: 'my-model' };
+    const asked = session.loadRemembered('bundled/');
+    await loads.at(-1)?.succeed();
+    await asked;
+    expect(shown()).toMatchObject({ name: 'bundled' });
+    expect(wanted()?.textContent).toContain('"my-model"');
+    // The one that stands in for it does not take its place for the next visit.
+    expect(session.remembered).toEqual({ folder: 'my-model' });
+    press('Choose the folder again');
+    expect(events).toContain('choose folder');
+    const file = Object.assign(new File([], 'config.json'), { webkitRelativePath: 'other/config.json' });
+    void session.load([file]);
+    await loads.at(-1)?.succeed();
+    expect(wanted()).toBeNull();
+    expect(session.remembered).toEqual({ folder: 'other' });
+  });
+
+  it('is asked for where the browser wants the visitor to allow it', async () => {
+    let allowed = 'prompt';
+    const folder = {
+      name: 'kept',
+      getFileHandle: () => undefined,
+      queryPermission: async () => allowed,
+      requestPermission: async () => {
+        allowed = 'granted';
+        return allowed;
+      },
+    } as unknown as FileSystemDirectoryHandle;
+    session.remembered = folder;
+    void session.loadRemembered('bundled/');
+    await settled();
+    await loads.at(-1)?.succeed();
+    expect(session.remembered).toBe(folder);
+    press('Open "kept" again');
+    await settled();
+    expect(loads.at(-1)?.source).toBe(folder);
+    expect(wanted()).toBeNull();
+  });
 });

@@ -82,7 +82,7 @@ impl Engine {
         if chat.messages.last().is_none_or(|message| message.role != Role::Assistant) {
             chat.messages.push(Message::new(Role::Assistant, ""));
         }
-        let begin = chat.messages.last().map_or(0, |message| message.text.len());
+        let begin = text_len(chat);
         Ok(Answer { engine: self, chat, id, begin })
     }
 }
@@ -94,11 +94,17 @@ impl Answer<'_> {
     /// As [`Engine::next_event`].
     pub async fn next(&mut self) -> Result<Option<Event>, EngineError> {
         let event = self.engine.next_event(self.id).await?;
-        if let Some(Event::Token { text, .. } | Event::Finished { text, .. }) = &event {
-            self.message().push_str(text);
-        }
-        if let Some(Event::Finished { reason, .. }) = &event {
-            self.trim(*reason);
+        match &event {
+            Some(Event::Token { id, text, .. }) => {
+                let message = self.message();
+                message.text.push_str(text);
+                message.ids.push(*id);
+            }
+            Some(Event::Finished { text, reason, .. }) => {
+                self.message().text.push_str(text);
+                self.end(*reason);
+            }
+            _ => {}
         }
         Ok(event)
     }
@@ -133,20 +139,19 @@ impl Answer<'_> {
         text.get(self.begin..).unwrap_or("")
     }
 
-    fn message(&mut self) -> &mut String {
+    fn message(&mut self) -> &mut Message {
         if self.chat.messages.is_empty() {
             self.chat.messages.push(Message::new(Role::Assistant, ""));
         }
         let last = self.chat.messages.len() - 1;
-        &mut self.chat.messages[last].text
+        &mut self.chat.messages[last]
     }
 
     /// A whole answer is kept without spaces around it, as in the official code; one that may be gone on with is kept
     /// as it is.
-    fn trim(&mut self, reason: FinishReason) {
-        let whole = matches!(reason, FinishReason::EndOfAnswer | FinishReason::StopString);
-        if whole {
-            let text = self.message();
+    fn end(&mut self, reason: FinishReason) {
+        if matches!(reason, FinishReason::EndOfAnswer | FinishReason::StopString) {
+            let text = &mut self.message().text;
             *text = text.trim().to_owned();
             self.begin = self.begin.min(text_len(self.chat));
         }

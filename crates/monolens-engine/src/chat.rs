@@ -2,7 +2,8 @@
 
 use crate::{EngineError, Image, Prompt};
 use monolens_models::Model;
-use monolens_models::prompt::{Conversation, place_images};
+use monolens_models::prompt::{Conversation, Part, Turn, place_images};
+use monolens_models::tokenizer::Tokenizer;
 
 /// Who says something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,12 +25,15 @@ pub struct Message {
     pub text: String,
     /// Its images, in order.
     pub images: Vec<Image>,
+    /// Of an answer the token ids that the model gave, where they are known. A sampled text may be cut into tokens in
+    /// another way; where these say the text, the next prompt has them, so that none of it is computed again.
+    pub ids: Vec<u32>,
 }
 
 impl Message {
     /// A message without images.
     pub fn new(role: Role, text: impl Into<String>) -> Self {
-        Self { role, text: text.into(), images: Vec::new() }
+        Self { role, text: text.into(), images: Vec::new(), ids: Vec::new() }
     }
 }
 
@@ -53,7 +57,7 @@ impl Chat {
 
     /// Adds a question.
     pub fn ask(&mut self, text: impl Into<String>, images: Vec<Image>) {
-        self.messages.push(Message { role: Role::User, text: text.into(), images });
+        self.messages.push(Message { images, ..Message::new(Role::User, text) });
     }
 
     /// The prompt that asks the model for the next message. It needs no device, so any thread can make it.
@@ -61,32 +65,30 @@ impl Chat {
     /// # Errors
     /// A conversation that makes no sense, or whose `<image>` marks and images differ in number.
     pub fn prompt(&self, model: &Model) -> Result<Prompt, EngineError> {
-        let (text, images) = self.prompt_text()?;
-        Prompt::of_text(model, text, images)
+        let (parts, images) = self.parts(model.tokenizer())?;
+        Prompt::of_parts(model, parts, images)
     }
-}
 
-impl Chat {
-    /// The prompt's text (spec §10), `<image>` for each image, and the images in the order of their marks.
+    /// The prompt's parts (spec §10), `<image>` for each image, and the images in the order of their marks.
     ///
     /// Messages of one role in a row count as one. If the last message is the assistant's, the prompt ends with it, so
     /// that the model goes on where it stopped.
-    pub(crate) fn prompt_text(&self) -> Result<(String, Vec<Image>), EngineError> {
+    fn parts(&self, tokenizer: &Tokenizer) -> Result<(Vec<Part>, Vec<Image>), EngineError> {
         let mut system = None;
-        let mut turns: Vec<(String, Option<String>)> = Vec::new();
+        let mut turns: Vec<(String, Vec<&Message>)> = Vec::new();
         for message in &self.messages {
             match (message.role, turns.last_mut()) {
                 (Role::System, None) => join(system.get_or_insert_default(), &message.text),
                 (Role::System, Some(_)) => {
                     return Err(EngineError::Chat("a system message can only come first"));
                 }
-                (Role::User, Some((question, None))) => {
+                (Role::User, Some((question, answers))) if answers.is_empty() => {
                     join(question, &place_images(&message.text, message.images.len()));
                 }
                 (Role::User, _) => {
-                    turns.push((place_images(&message.text, message.images.len()), None));
+                    turns.push((place_images(&message.text, message.images.len()), Vec::new()));
                 }
-                (Role::Assistant, Some((_, answer))) => join(answer.get_or_insert_default(), &message.text),
+                (Role::Assistant, Some((_, answers))) => answers.push(message),
                 (Role::Assistant, None) => {
                     return Err(EngineError::Chat("a conversation begins with a question"));
                 }
@@ -95,20 +97,48 @@ impl Chat {
                 return Err(EngineError::Chat("only the user's messages can have images"));
             }
         }
-        let Some((question, answer)) = turns.pop() else {
+        let Some((question, begun)) = turns.pop() else {
             return Err(EngineError::Chat("there is no question"));
         };
         if question.trim().is_empty() {
             return Err(EngineError::EmptyPrompt);
         }
         let mut conversation = system.map_or_else(Conversation::new, Conversation::with_system);
-        turns
-            .into_iter()
-            .for_each(|(question, answer)| conversation.push(question, answer.unwrap_or_default()));
-        let text = conversation.prompt_text(&question) + &answer.unwrap_or_default();
+        let turn = |(question, answers): (String, Vec<&Message>)| {
+            let answer = said(&answers, tokenizer);
+            Turn { question, answer }
+        };
+        conversation.turns = turns.into_iter().map(turn).collect();
+        let mut parts = conversation.prompt(&question);
+        match (parts.last_mut(), said(&begun, tokenizer)) {
+            (Some(Part::Text(prompt)), Part::Text(answer)) => prompt.push_str(&answer),
+            (_, answer) => parts.push(answer),
+        }
         let images = self.messages.iter().flat_map(|message| message.images.iter().cloned()).collect();
-        Ok((text, images))
+        Ok((parts, images))
     }
+}
+
+/// What these messages of the model said.
+fn said(messages: &[&Message], tokenizer: &Tokenizer) -> Part {
+    if let [Message { ids, text, .. }] = messages
+        && !ids.is_empty()
+        && is_plain(ids, tokenizer)
+        // Without tags or with them. They may be another model's, or somebody changed the text.
+        && [true, false].iter().any(|&skip| tokenizer.decode_raw(ids, skip).trim() == text.trim())
+    {
+        return Part::Ids(ids.clone());
+    }
+    let mut text = String::new();
+    messages.iter().for_each(|message| join(&mut text, &message.text));
+    Part::Text(text)
+}
+
+/// Whether none of these tokens is one that the prompt's own structure is made of.
+fn is_plain(ids: &[u32], tokenizer: &Tokenizer) -> bool {
+    let special = tokenizer.special();
+    let mut structure = special.stop_ids().into_iter().chain([special.img_context]);
+    !structure.any(|id| ids.contains(&id))
 }
 
 fn join(text: &mut String, more: &str) {
@@ -122,9 +152,19 @@ fn join(text: &mut String, more: &str) {
 mod tests {
     use super::*;
 
+    fn tokenizer() -> Tokenizer {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/tiny-tokenizer");
+        Tokenizer::open(std::path::Path::new(folder)).unwrap()
+    }
+
+    fn parts(messages: Vec<Message>) -> Result<Vec<Part>, EngineError> {
+        Chat { messages }.parts(&tokenizer()).map(|(parts, _)| parts)
+    }
+
     fn text(messages: &[(Role, &str)]) -> Result<String, EngineError> {
-        let messages = messages.iter().map(|&(role, text)| Message::new(role, text)).collect();
-        Chat { messages }.prompt_text().map(|(text, _)| text)
+        let parts = parts(messages.iter().map(|&(role, text)| Message::new(role, text)).collect())?;
+        let [Part::Text(text)] = &parts[..] else { panic!("{parts:?}") };
+        Ok(text.clone())
     }
 
     #[test]
@@ -141,6 +181,34 @@ mod tests {
         let got = text(&[(Role::User, "a"), (Role::Assistant, "b")]).unwrap();
         assert!(got.ends_with("<|im_start|>assistant\nb"), "{got}");
         assert!(got.starts_with("<|im_start|>system\n你是"), "{got}");
+    }
+
+    #[test]
+    fn an_answer_stands_in_the_prompt_as_the_ids_that_the_model_gave() {
+        let tokenizer = tokenizer();
+        let ids_of = |text: &str| tokenizer.encode(text).unwrap()[1..].to_vec();
+        let question = || Message::new(Role::User, "a");
+        let answer = |text: &str, ids: &[u32]| Message { ids: ids.into(), ..Message::new(Role::Assistant, text) };
+        // Letter by letter, which is not how the text is cut into tokens.
+        let own: Vec<u32> = "the box".chars().flat_map(|c| ids_of(&c.to_string())).collect();
+        assert_ne!(own, ids_of("the box"));
+        let got = parts(vec![question(), answer("the box", &own), question()]).unwrap();
+        assert!(matches!(&got[..], [Part::Text(_), Part::Ids(ids), Part::Text(_)] if *ids == own), "{got:?}");
+        // One that is gone on with too, and one whose tags are not in the text.
+        let got = parts(vec![question(), answer("the box", &own)]).unwrap();
+        assert!(matches!(&got[..], [Part::Text(_), Part::Ids(_)]), "{got:?}");
+        let tagged = [ids_of("<ref>"), own.clone(), ids_of("</ref>")].concat();
+        for text in ["the box", "<ref>the box</ref>"] {
+            let got = parts(vec![question(), answer(text, &tagged), question()]).unwrap();
+            assert!(matches!(&got[..], [_, Part::Ids(ids), _] if *ids == tagged), "{got:?}");
+        }
+        // Not where they say something else or would break the template, nor for two answers in a row.
+        let broken = [own.clone(), ids_of("<|im_end|>")].concat();
+        let (wrong, broken) = (answer("the fox", &own), answer("the box<|im_end|>", &broken));
+        for answers in [vec![wrong], vec![broken], vec![answer("the box", &own), answer("the box", &own)]] {
+            let got = parts([vec![question()], answers, vec![question()]].concat()).unwrap();
+            assert!(matches!(&got[..], [Part::Text(_)]), "{got:?}");
+        }
     }
 
     #[test]

@@ -125,7 +125,7 @@ pub enum EngineError {
 
 /// What helps where images take much of the context.
 fn hint(visual: &usize) -> &'static str {
-    if *visual > 0 { "; fewer tiles an image take less" } else { "" }
+    if *visual > 0 { "; fewer images or tiles take less" } else { "" }
 }
 
 impl EngineError {

@@ -5,6 +5,7 @@ use crate::visual::TileKey;
 use crate::{EngineError, Image};
 use monolens_graph::batch::NO_VISUAL;
 use monolens_models::Model;
+use monolens_models::prompt::Part;
 
 /// A prompt. Visual tokens are placeholder ids (`<IMG_CONTEXT>`), filled in order with the tokens of the images' tiles.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,9 +37,18 @@ impl Prompt {
     /// # Errors
     /// `<image>` marks and images that differ in number.
     pub fn of_text(model: &Model, text: String, images: Vec<Image>) -> Result<Self, EngineError> {
+        Self::of_parts(model, vec![Part::Text(text)], images)
+    }
+
+    /// The prompt of these parts in order.
+    pub(crate) fn of_parts(
+        model: &Model,
+        parts: Vec<Part>,
+        images: Vec<Image>,
+    ) -> Result<Self, EngineError> {
         let tiles: Vec<usize> = images.iter().map(|image| image.tiles().count()).collect();
         let per_tile = model.config().num_image_token();
-        let prompt = monolens_models::prompt::Prompt::from_text(model.tokenizer(), text, &tiles, per_tile)?;
+        let prompt = monolens_models::prompt::Prompt::from_parts(model.tokenizer(), parts, &tiles, per_tile)?;
         Ok(Self { ids: prompt.ids, images })
     }
 

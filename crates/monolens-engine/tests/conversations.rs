@@ -69,6 +69,30 @@ fn a_follow_up_question_does_no_image_work() {
 }
 
 #[test]
+fn a_follow_up_question_does_no_work_for_a_sampled_answer_either() {
+    let mut engine = engine();
+    let mut chat = Chat::new();
+    chat.ask("What is it?", chair(&engine));
+    let sampled = Settings { temperature: 1.0, top_k: 0, top_p: 1.0, seed: Some(7), ..Settings::greedy(100) };
+    let mut answer = engine.answer(&mut chat, Settings { use_model_stop_ids: false, ..sampled }).unwrap();
+    let mut told = Told::default();
+    while let Some(event) = block_on(answer.next()).unwrap() {
+        told.add(event);
+    }
+    drop(answer);
+    let first = told.stats();
+    let anew = engine.model().tokenizer().encode(&told.text).unwrap();
+    assert_ne!(anew[1..], told.ids, "a random model's text is cut into other tokens");
+
+    chat.ask("And what colour?", vec![]);
+    let mut answer = engine.answer(&mut chat, golden_settings()).unwrap();
+    let started = block_on(answer.next()).unwrap().unwrap();
+    let Event::Started { reused_tokens, .. } = started else { panic!("{started:?}") };
+    let known = first.prompt_tokens + first.generated_tokens;
+    assert!(known - reused_tokens <= 64, "all whole pages: {reused_tokens} of {known}");
+}
+
+#[test]
 fn a_stopped_answer_is_kept_and_gone_on_with() {
     let mut engine = engine();
     let mut chat = Chat::new();

@@ -160,7 +160,7 @@ fn say(n: usize, message: &Message, eye: &mut Eye<'_>) -> Result<Said, ApiError>
             }
         }
     }
-    Ok(Said { role, text: texts.join("\n"), images: eye.look(&wanted)? })
+    Ok(Said { images: eye.look(&wanted)?, ..Said::new(role, texts.join("\n")) })
 }
 
 impl Content {

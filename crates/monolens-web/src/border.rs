@@ -112,6 +112,8 @@ pub(crate) struct ChatMessage {
     pub text: String,
     #[serde(default)]
     pub images: Vec<u32>,
+    #[serde(default)]
+    pub ids: Vec<u32>,
 }
 
 /// `ChatMessage.role`.

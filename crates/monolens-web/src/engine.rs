@@ -200,7 +200,7 @@ impl Inner {
                 border::Role::Assistant => Role::Assistant,
             };
             let images = message.images.iter().map(image).collect::<Result<_, _>>()?;
-            Ok(Message { role, text: message.text, images })
+            Ok(Message { role, text: message.text, images, ids: message.ids })
         };
         let messages = messages.into_iter().map(message).collect::<Result<_, Failure>>()?;
         let prompt = Chat { messages }.prompt(&self.model)?;

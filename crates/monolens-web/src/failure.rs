@@ -129,7 +129,7 @@ mod tests {
         let full = EngineError::ContextOverflow { needed: 3, visual: 2, available: 1 };
         assert_eq!(
             Failure::from(full).text,
-            "the prompt has 3 tokens (2 visual), the context holds 1, the answer included; fewer tiles an image take less"
+            "the prompt has 3 tokens (2 visual), the context holds 1, the answer included; fewer images or tiles take less"
         );
     }
 

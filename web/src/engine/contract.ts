@@ -17,18 +17,27 @@ export interface ModelFiles {
 /** Which device runs the model. `auto`: WebGPU where there is a real GPU, else the CPU in wasm. */
 export type BackendName = 'auto' | 'wgpu' | 'cpu';
 
+/** What of a GPU is used: only what every WebGPU has, f16, or what else the adapter offers. */
+export type TierName = 'baseline' | 'half' | 'subgroups' | 'matrix';
+
+/** Bits that weights are rounded to, perhaps with the size of the groups that share a scale: `4bit-g32`. */
+export type WeightFormat = '8bit' | '4bit' | `${'8' | '4'}bit-g${number}`;
+
+/** What keys and values are kept in. */
+export type KvFormat = '8bit' | 'bf16' | 'f32';
+
 export interface LoadOptions {
   backend: BackendName;
   /** Take a software WebGPU adapter too (tests; `auto` and `wgpu` refuse one otherwise). */
   allowSoftware?: boolean;
-  /** Capability tier to force: `baseline`, `half`, ... */
-  tier?: string;
+  /** Capability tier to force. */
+  tier?: TierName;
   /** Tokens a conversation may have; default: what the model was trained for, and memory allows. */
   context?: number;
   /** Round weights while they are loaded: `8bit`, `4bit`, or with smaller groups `4bit-g32`. Default: as stored. */
-  weights?: string;
+  weights?: WeightFormat;
   /** Keep keys and values in `8bit`, `bf16` or `f32`. Default: f32 beside f32 weights, else bf16. */
-  kv?: string;
+  kv?: KvFormat;
 }
 
 /** How far loading is. */
@@ -136,6 +145,8 @@ export interface ChatMessage {
   text: string;
   /** Ids of images from `addImage`. */
   images: number[];
+  /** Of an answer its token ids, where they are known; they count where they say the text. */
+  ids?: number[];
 }
 
 /** All optional; what is absent is the model's default. */

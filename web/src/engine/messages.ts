@@ -52,6 +52,7 @@ export interface WireMessage {
   role: 'system' | 'user' | 'assistant';
   text: string;
   images: WireImage[];
+  ids?: number[];
 }
 
 export interface WireImage {

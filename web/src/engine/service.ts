@@ -138,10 +138,10 @@ export class Service {
     const infos = await loaded.images.addAll(messages.flatMap((message) => message.images));
     const ids = infos.map((info) => info.id);
     let at = 0;
-    const chat = messages.map(({ role, text, images }) => {
+    const chat = messages.map(({ images, ...message }) => {
       const own = ids.slice(at, at + images.length);
       at += images.length;
-      return { role, text, images: own };
+      return { ...message, images: own };
     });
     return { chat, ids };
   }

@@ -6,11 +6,14 @@ export type {
   FinishReason,
   Grounded,
   ImageInfo,
+  KvFormat,
   ModelFiles,
   ModelInfo,
   Segment,
   SelfTest,
   Settings,
+  TierName,
+  WeightFormat,
 } from '../engine/contract';
 export type { ChatEvent, DeviceEvent } from '../engine/messages';
 export type { SourceProgress } from '../sources/http-files';

@@ -1,4 +1,4 @@
-/** What may be given by name. JavaScript hands over anything, and a name that is mistyped would silently do nothing. */
+/** What may be given. JavaScript hands over anything, and what is mistyped would silently do nothing. */
 import type { Settings } from '../engine/contract';
 import { MonolensError } from './errors';
 import type { MonolensOptions } from './monolens';
@@ -27,12 +27,40 @@ const OPTIONS: Record<keyof MonolensOptions, true> = {
   kv: true,
 };
 
+const WEIGHTS = /^[48]bit(-g(32|64|128|256|512|1024))?$/;
+
+/** What the values of some options must be: in words, and whether one is. */
+const VALUES = {
+  backend: ['auto, wgpu or cpu', (value) => ['auto', 'wgpu', 'cpu'].includes(String(value))],
+  tier: [
+    'baseline, half, subgroups or matrix',
+    (value) => ['baseline', 'half', 'subgroups', 'matrix'].includes(String(value)),
+  ],
+  weights: ['8bit or 4bit, perhaps with a group of 32 to 1024 (4bit-g32)', (value) => WEIGHTS.test(String(value))],
+  kv: ['8bit, bf16 or f32', (value) => ['8bit', 'bf16', 'f32'].includes(String(value))],
+  context: ['a whole number over 0', (value) => Number.isSafeInteger(value) && Number(value) > 0],
+} satisfies Partial<Record<keyof MonolensOptions, [expected: string, is: (value: unknown) => boolean]>>;
+
+export type CheckedOption = keyof typeof VALUES;
+
+/** What is expected of an option's value, where it is not that. */
+export function expectedOf(option: CheckedOption, value: unknown): string | undefined {
+  const [expected, is] = VALUES[option];
+  return is(value) ? undefined : expected;
+}
+
 export function checkSettings(settings: object): void {
   check('setting', settings, Object.keys(SETTINGS));
 }
 
-export function checkLoadOptions(options: object): void {
+export function checkLoadOptions(options: MonolensOptions): void {
   check('option', options, Object.keys(OPTIONS));
+  for (const option of Object.keys(VALUES) as CheckedOption[]) {
+    const value = options[option];
+    const expected = value === undefined ? undefined : expectedOf(option, value);
+    if (expected)
+      throw new MonolensError('bad-request', `${option}: expected ${expected}, got ${JSON.stringify(value)}`);
+  }
 }
 
 function check(what: string, given: object, known: string[]): void {

@@ -3,12 +3,15 @@ import type {
   BackendName,
   EngineStats,
   ImageInfo,
+  KvFormat,
   LoadOptions,
   LoadProgress,
   ModelFiles,
   ModelInfo,
   SelfTest,
   Settings,
+  TierName,
+  WeightFormat,
 } from '../engine/contract';
 import type { ChatEvent, DeviceEvent, LoadEvent, PageMethods, Source, WorkerMethods } from '../engine/messages';
 import { type Handlers, Peer } from '../engine/peer';
@@ -44,14 +47,14 @@ export interface MonolensOptions {
   /** Take a software WebGPU adapter too; for tests. */
   allowSoftware?: boolean;
   /** Capability tier to force. */
-  tier?: string;
+  tier?: TierName;
   /** Tokens a conversation may have. */
   context?: number;
-  /** Round weights while they are loaded, to save memory: `8bit` or `4bit`. Default: as stored. */
-  weights?: string;
-  /** Keep keys and values in `8bit`, `bf16` or `f32`; in 8 bits a long conversation takes little more than half of what it
-   * takes in bf16. Default: bf16, or f32 beside weights in f32. */
-  kv?: string;
+  /** Round weights while they are loaded, to save memory. Default: as stored. */
+  weights?: WeightFormat;
+  /** What keys and values are kept in; in 8 bits a long conversation takes little more than half of what it takes in bf16.
+   * Default: bf16, or f32 beside weights in f32. */
+  kv?: KvFormat;
 }
 
 export interface ChatOptions extends Settings {
@@ -92,7 +95,7 @@ export class Monolens extends EventTarget {
     const wire = wireSource(source, cache);
     const model = new Monolens(wire.kind === 'page' ? (source as ModelFiles) : undefined);
     // Not only passed on: a worker that is busy would hear of it late.
-    const abort = () => model.dispose();
+    const abort = () => model.#end('loading was cancelled');
     signal?.addEventListener('abort', abort, { once: true });
     const progress: Progress = { stage: 'files', done: 0, total: 0, name: '' };
     const onEvent = (event: LoadEvent) => {
@@ -172,8 +175,7 @@ export class Monolens extends EventTarget {
 
   /** Ends the worker and frees all of its memory. */
   dispose(): void {
-    this.#peer.close(new MonolensError('cancelled', 'the model was disposed of'));
-    this.#worker.terminate();
+    this.#end('the model was disposed of');
   }
 
   /** Models of which something is stored in this browser. */
@@ -186,6 +188,11 @@ export class Monolens extends EventTarget {
   static async free(url?: string): Promise<void> {
     const models = await openModels();
     if (models) await freeModels(models, url);
+  }
+
+  #end(why: string): void {
+    this.#peer.close(new MonolensError('cancelled', why));
+    this.#worker.terminate();
   }
 
   #deviceChanged(event: DeviceEvent): void {

@@ -6,6 +6,11 @@ import { MonolensError } from './errors';
 export interface Message {
   role: 'system' | 'user' | 'assistant';
   content: string | ContentPart[];
+  /**
+   * Of an answer the ids of its tokens (`AnswerResult.tokens`). A sampled text may be cut into tokens in another way; with
+   * these, where they say the text, a follow-up computes none of it again.
+   */
+  ids?: readonly number[];
 }
 
 export type ContentPart = TextPart | ImageUrlPart | ImagePart;
@@ -38,14 +43,15 @@ export async function toWire(messages: readonly Message[], signal?: AbortSignal)
   return Promise.all(messages.map((message) => wireMessage(message, signal)));
 }
 
-async function wireMessage({ role, content }: Message, signal: AbortSignal | undefined): Promise<WireMessage> {
+async function wireMessage({ role, content, ids }: Message, signal: AbortSignal | undefined): Promise<WireMessage> {
   if (!['system', 'user', 'assistant'].includes(role)) throw new MonolensError('bad-request', `no role "${role}"`);
-  if (typeof content === 'string') return { role, text: content, images: [] };
+  const known = ids ? { ids: [...ids] } : {};
+  if (typeof content === 'string') return { role, text: content, images: [], ...known };
   if (!Array.isArray(content)) throw new MonolensError('bad-request', `no content of type "${typeof content}"`);
   const images = await Promise.all(
     content.filter((part) => part.type !== 'text').map((part) => wireImage(part, signal)),
   );
-  return { role, text: textOf(content, images.length), images };
+  return { role, text: textOf(content, images.length), images, ...known };
 }
 
 /** Images in front of all text need no mark: the model's own template puts them there. */

@@ -18,14 +18,14 @@ import { type AnswerTurn, Conversation, picturesOf, type Question, type Turn, to
 import { Examples } from './chat/examples';
 import type { Picture } from './chat/picture';
 import { listenForPictures } from './chat/picture-input';
-import { Saved, type State } from './chat/saved';
+import type { Saved, State } from './chat/saved';
 import { Transcript } from './chat/transcript';
 import { ModelDialog } from './dialogs/model-dialog';
 import { SettingsDialog } from './dialogs/settings-dialog';
 import { Inspector } from './inspector/inspector';
 import { ModelSession } from './model-session';
 
-/** Milliseconds between two savings of an answer that is still coming: so much of it a reload may lose. */
+/** Milliseconds between two savings of what is still coming or being written: so much of it a reload may lose. */
 const SAVE_EVERY = 300;
 /** The notice by which turns can be brought back, and how long. */
 const UNDO = 'undo';
@@ -34,10 +34,9 @@ const UNDO_MS = 10_000;
 export class App {
   #conversation = new Conversation();
   #settings: PageSettings = { ...NO_SETTINGS };
-  #saved = new Saved();
   #saving = new Latest();
+  #saveTimer: ReturnType<typeof setTimeout> | undefined;
   #announcer = new Announcer();
-  #lastSave = 0;
   /** What was kept of an earlier visit: what this visit's address says instead counts for this visit only. */
   #kept: Pick<State, 'weights' | 'kv'> = {};
   #running: { answer: Answer; turn: AnswerTurn } | undefined;
@@ -46,8 +45,13 @@ export class App {
   #composer: Composer;
   #inspector: Inspector;
   #examples: Examples;
+  #settingsDialog = new SettingsDialog((changed) => this.#set(changed));
+  #modelDialog = new ModelDialog((source, how) => void this.#session.load(source, how));
 
-  constructor(private readonly params: Params) {
+  constructor(
+    private readonly params: Params,
+    private readonly saved: Saved,
+  ) {
     this.#session = new ModelSession(
       {
         loaded: (model) => this.#modelLoaded(model),
@@ -57,6 +61,7 @@ export class App {
           this.#inspector.refresh();
         },
         say: (text) => this.#announcer.say(text),
+        chooseFolder: () => void this.#modelDialog.pickFolder(this.#session.how),
       },
       params.options,
       params.selfTest,
@@ -82,6 +87,7 @@ export class App {
       stop: () => this.#running?.answer.stop(),
       added: (picture) => this.#prepare(picture),
       advice: (waiting) => picturesAdvice(this.#session.source, picturesOf(this.#conversation.turns).length + waiting),
+      changed: () => this.#saveSoon(),
     });
     this.#inspector = new Inspector({
       attention: (turn, from, to) => this.#attention(turn, from, to),
@@ -98,13 +104,15 @@ export class App {
 
   async start(): Promise<void> {
     try {
-      const { turns, settings, model, weights, kv } = await this.#saved.load();
+      const { turns, settings, model, weights, kv, draft } = await this.saved.load();
       this.#conversation.turns = turns;
       this.#settings = settings;
       this.#session.remembered = model;
       this.#kept = { weights, kv };
       this.#session.how.weights ??= weights;
       this.#session.how.kv ??= kv;
+      // What has been written meanwhile is newer.
+      if (isEmpty(this.#composer.draft)) this.#composer.draft = draft;
     } catch {
       notify('saving', 'info', 'This browser does not let the page keep the conversation (a private window?).');
     }
@@ -115,10 +123,10 @@ export class App {
   }
 
   #listen(): void {
-    const settings = new SettingsDialog((changed) => this.#set(changed));
-    const models = new ModelDialog((source, how) => void this.#session.load(source, how));
-    byId('settings-open').addEventListener('click', () => settings.open(this.#settings, this.#session.model?.info));
-    byId('model-open').addEventListener('click', () => models.open(this.#session.how, this.#session.source));
+    byId('settings-open').addEventListener('click', () =>
+      this.#settingsDialog.open(this.#settings, this.#session.model?.info),
+    );
+    byId('model-open').addEventListener('click', () => this.#modelDialog.open(this.#session.how, this.#session.source));
     byId('new-conversation').addEventListener('click', () => this.#reset());
     listenForPictures({
       pictures: (files) => void this.#composer.add(files),
@@ -191,7 +199,7 @@ export class App {
     }
   }
 
-  async #ask(text: string, pictures: Picture[]): Promise<void> {
+  async #ask(text: string, pictures: readonly Picture[]): Promise<void> {
     if (this.#running || !this.#session.model) return;
     withdraw(UNDO);
     const question = this.#conversation.ask(text, pictures);
@@ -215,7 +223,7 @@ export class App {
       this.#transcript.view(turn)?.update();
       this.#transcript.follow();
       this.#announcer.stream(turn.text, false);
-      if (performance.now() - this.#lastSave > SAVE_EVERY) this.#save();
+      this.#saveSoon();
     });
     const onEvent = (event: ChatEvent) => {
       this.#take(turn, event);
@@ -324,8 +332,7 @@ export class App {
       this.#running?.answer.stop();
       this.#conversation = new Conversation();
       this.#conversation.turns = turns;
-      const { text, pictures } = this.#composer.draft;
-      if (draft && text === '' && pictures.length === 0) this.#composer.draft = draft;
+      if (draft && isEmpty(this.#composer.draft)) this.#composer.draft = draft;
       withdraw(UNDO);
       this.#showAll();
     });
@@ -356,16 +363,23 @@ export class App {
     this.#save();
   }
 
+  /** Saves after a while: what changes often is not written each time. */
+  #saveSoon(): void {
+    this.#saveTimer ??= setTimeout(() => this.#save(), SAVE_EVERY);
+  }
+
   #save(): void {
+    clearTimeout(this.#saveTimer);
+    this.#saveTimer = undefined;
     const { remembered: model, how } = this.#session;
     const { options } = this.params;
     const weights = how.weights === options.weights ? options.weights && this.#kept.weights : how.weights;
     const kv = how.kv === options.kv ? options.kv && this.#kept.kv : how.kv;
-    const state = { turns: this.#conversation.turns, settings: this.#settings, model, weights, kv };
-    this.#lastSave = performance.now();
+    const { draft } = this.#composer;
+    const state = { turns: this.#conversation.turns, settings: this.#settings, model, weights, kv, draft };
     this.#saving.run(async () => {
       try {
-        await this.#saved.save(state);
+        await this.saved.save(state);
       } catch {
         notify(
           'saving',
@@ -375,4 +389,8 @@ export class App {
       }
     });
   }
+}
+
+function isEmpty({ text, pictures }: Draft): boolean {
+  return text === '' && pictures.length === 0;
 }

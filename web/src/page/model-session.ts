@@ -1,11 +1,13 @@
 /** The model at hand: loads it, tests it, tells what happens to its device. */
 import {
   type BackendName,
+  type KvFormat,
   type ModelSource,
   Monolens,
   type MonolensOptions,
   type Progress,
   type SourceProgress,
+  type WeightFormat,
 } from '../lib';
 import { codeOf } from '../lib/errors';
 import { byId, h } from './base/dom';
@@ -27,15 +29,17 @@ const GOOD_NEWS_MS = 8000;
 export interface How {
   backend: BackendName;
   /** What weights are rounded to while they are loaded; none: as stored. */
-  weights: string | undefined;
+  weights: WeightFormat | undefined;
   /** What keys and values are kept in; none: as the model has it. */
-  kv: string | undefined;
+  kv: KvFormat | undefined;
 }
 
 /** A model that could be loaded, and how. */
 interface Choice {
   source: ModelSource;
   how: How;
+  /** Loaded until the remembered one can be: it does not take its place for the next visit. */
+  standsIn?: boolean;
 }
 
 export interface SessionHost {
@@ -43,6 +47,8 @@ export interface SessionHost {
   unloaded(): void;
   selfTest(state: SelfTestState): void;
   say(text: string): void;
+  /** Lets the visitor choose a folder of this computer. */
+  chooseFolder(): void;
 }
 
 export class ModelSession {
@@ -74,7 +80,18 @@ export class ModelSession {
   /** Loads what the last visit had; a folder may need the visitor's leave first, and until then `otherwise` is loaded. */
   async loadRemembered(otherwise: string): Promise<void> {
     const { remembered } = this;
-    if (!isFolder(remembered)) return this.load(remembered ?? otherwise);
+    if (remembered === undefined || typeof remembered === 'string') return this.load(remembered ?? otherwise);
+    const standIn = { source: otherwise, how: this.how, standsIn: true };
+    if (!isFolder(remembered)) {
+      const text = `Last time the model came from "${remembered.folder}" on this computer. This browser cannot open it again by itself.`;
+      notify(
+        'folder',
+        'info',
+        text,
+        textButton('folder', 'Choose the folder again', () => this.host.chooseFolder()),
+      );
+      return this.#load(standIn, true);
+    }
     const folder: PermittedFolder = remembered;
     if ((await folder.queryPermission?.({ mode: 'read' })) === 'granted') return this.load(folder);
     const again = async () => {
@@ -84,7 +101,7 @@ export class ModelSession {
     };
     const button = textButton('folder', `Open "${folder.name}" again`, () => void again());
     notify('folder', 'info', 'Last time the model came from a folder on this computer.', button);
-    return this.load(otherwise);
+    return this.#load(standIn, true);
   }
 
   /**
@@ -111,6 +128,7 @@ export class ModelSession {
     };
     if (!this.model) release();
     this.#status.begin(name, () => loading.abort());
+    this.host.say(`Loading ${name}.`);
     let last: SourceProgress | undefined;
     try {
       const onProgress = (progress: Progress) => {
@@ -145,11 +163,14 @@ export class ModelSession {
   }
 
   #loaded(model: Monolens, choice: Choice, progress: SourceProgress | undefined): void {
-    const { source, how } = choice;
+    const { source, how, standsIn } = choice;
     this.model = model;
     this.how = how;
     this.#last = choice;
-    this.remembered = typeof source === 'string' || isFolder(source) ? source : undefined;
+    if (!standsIn) {
+      this.remembered = toRemember(source);
+      withdraw('folder');
+    }
     const { info } = model;
     // The folder's name: two models of one architecture are not the same.
     const name = nameOf(source);
@@ -283,8 +304,14 @@ type PermittedFolder = FileSystemDirectoryHandle & {
   requestPermission?(wish: { mode: 'read' }): Promise<PermissionState>;
 };
 
-function isFolder(source: ModelSource | undefined): source is FileSystemDirectoryHandle {
+function isFolder(source: ModelSource | SavedModel): source is FileSystemDirectoryHandle {
   return typeof source === 'object' && 'getFileHandle' in source;
+}
+
+/** What can be told of a source on the next visit. */
+function toRemember(source: ModelSource): SavedModel {
+  if (source instanceof URL) return source.href;
+  return typeof source === 'string' || isFolder(source) ? source : { folder: nameOf(source) };
 }
 
 /** The part of the library's options that was chosen. */
@@ -292,7 +319,8 @@ function defined({ backend, weights, kv }: How): Pick<MonolensOptions, 'backend'
   return { backend, ...(weights ? { weights } : {}), ...(kv ? { kv } : {}) };
 }
 
-function nameOf(source: ModelSource): string {
+/** The name that a source goes by. */
+export function nameOf(source: ModelSource): string {
   if (typeof source === 'string' || source instanceof URL) {
     const parts =
       String(source)

@@ -81,7 +81,7 @@ pub fn case_chat(engine: &Engine, case: &Value) -> Chat {
     let mut say = |role: Role, text: &str| {
         let marks = text.matches("<image>").count();
         let images = images.by_ref().take(marks).collect();
-        chat.messages.push(Message { role, text: text.into(), images });
+        chat.messages.push(Message { images, ..Message::new(role, text) });
     };
     for turn in case["history"].as_array().unwrap() {
         say(Role::User, turn[0].as_str().unwrap());

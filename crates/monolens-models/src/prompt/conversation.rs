@@ -6,13 +6,23 @@ pub const SYSTEM_MESSAGE: &str = "你是由上海人工智能实验室联合商�
 /// Stands for one image in questions and in the prompt's text.
 pub const IMAGE_PLACEHOLDER: &str = "<image>";
 
+/// A stretch of a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Text, images as `<image>`.
+    Text(String),
+    /// Token ids as the model gave them. A sampled answer's text may be cut into tokens in another way, and keys and
+    /// values are known for these only.
+    Ids(Vec<u32>),
+}
+
 /// A finished turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
     /// The question, with its `<image>` placeholders.
     pub question: String,
     /// The answer, without `<|im_end|>`.
-    pub answer: String,
+    pub answer: Part,
 }
 
 /// What was said so far.
@@ -43,19 +53,27 @@ impl Conversation {
 
     /// Adds a finished turn.
     pub fn push(&mut self, question: impl Into<String>, answer: impl Into<String>) {
-        self.turns.push(Turn { question: question.into(), answer: answer.into() });
+        self.turns.push(Turn { question: question.into(), answer: Part::Text(answer.into()) });
     }
 
-    /// The prompt that asks `question`: text up to where the answer starts, images as `<image>`.
-    pub fn prompt_text(&self, question: &str) -> String {
+    /// The prompt that asks `question`, up to where the answer starts.
+    pub fn prompt(&self, question: &str) -> Vec<Part> {
+        let mut parts = Vec::new();
         let mut text = format!("<|im_start|>system\n{}<|im_end|>", self.system);
         for turn in &self.turns {
             push_user(&mut text, &turn.question);
-            text.push_str(&turn.answer);
+            match &turn.answer {
+                Part::Text(answer) => text.push_str(answer),
+                Part::Ids(ids) => {
+                    parts.push(Part::Text(std::mem::take(&mut text)));
+                    parts.push(Part::Ids(ids.clone()));
+                }
+            }
             text.push_str("<|im_end|>");
         }
         push_user(&mut text, question);
-        text
+        parts.push(Part::Text(text));
+        parts
     }
 }
 

@@ -6,7 +6,7 @@ mod place;
 #[cfg(test)]
 mod tests;
 
-pub use conversation::{Conversation, IMAGE_PLACEHOLDER, SYSTEM_MESSAGE, Turn};
+pub use conversation::{Conversation, IMAGE_PLACEHOLDER, Part, SYSTEM_MESSAGE, Turn};
 pub use error::PromptError;
 pub use place::{frame_indices, place_frames, place_images, place_images_official};
 
@@ -43,8 +43,7 @@ impl Prompt {
         if question.trim().is_empty() {
             return Err(PromptError::Empty);
         }
-        let text = conversation.prompt_text(question);
-        Self::from_text(tokenizer, text, tiles, tokens_per_tile)
+        Self::from_parts(tokenizer, conversation.prompt(question), tiles, tokens_per_tile)
     }
 
     /// Builds a prompt from its whole text (any template), images as `<image>`.
@@ -57,24 +56,53 @@ impl Prompt {
         tiles: &[usize],
         tokens_per_tile: usize,
     ) -> Result<Self, PromptError> {
-        let placeholders = text.matches(IMAGE_PLACEHOLDER).count();
+        Self::from_parts(tokenizer, vec![Part::Text(text)], tiles, tokens_per_tile)
+    }
+
+    /// Builds a prompt from its parts in order.
+    ///
+    /// # Errors
+    /// As [`Prompt::build`].
+    pub fn from_parts(
+        tokenizer: &Tokenizer,
+        parts: Vec<Part>,
+        tiles: &[usize],
+        tokens_per_tile: usize,
+    ) -> Result<Self, PromptError> {
+        let marks = |part: &Part| match part {
+            Part::Text(text) => text.matches(IMAGE_PLACEHOLDER).count(),
+            Part::Ids(_) => 0,
+        };
+        let placeholders = parts.iter().map(marks).sum();
         if placeholders != tiles.len() {
             return Err(PromptError::Placeholders { images: tiles.len(), placeholders });
         }
         let special = tokenizer.special();
+        let mut text = String::new();
         let mut ids = vec![special.bos];
         let mut images = Vec::with_capacity(tiles.len());
-        // `<img>` and `</img>` are matched before anything else, so encoding the stretches between
-        // the images one by one gives the ids of the whole text.
-        for (i, stretch) in text.split(IMAGE_PLACEHOLDER).enumerate() {
-            if i > 0 {
-                ids.push(special.img_start);
-                let start = ids.len();
-                ids.resize(start + tiles[i - 1] * tokens_per_tile, special.img_context);
-                images.push(start..ids.len());
-                ids.push(special.img_end);
+        for part in parts {
+            let stretch = match part {
+                Part::Text(stretch) => stretch,
+                Part::Ids(own) => {
+                    text.push_str(&tokenizer.decode_raw(&own, false));
+                    ids.extend(own);
+                    continue;
+                }
+            };
+            // `<img>` and `</img>` are matched before anything else, so encoding the stretches between
+            // the images one by one gives the ids of the whole text.
+            for (i, stretch) in stretch.split(IMAGE_PLACEHOLDER).enumerate() {
+                if i > 0 {
+                    ids.push(special.img_start);
+                    let start = ids.len();
+                    ids.resize(start + tiles[images.len()] * tokens_per_tile, special.img_context);
+                    images.push(start..ids.len());
+                    ids.push(special.img_end);
+                }
+                tokenizer.encode_into(stretch, &mut ids)?;
             }
-            tokenizer.encode_into(stretch, &mut ids)?;
+            text.push_str(&stretch);
         }
         let expected = tiles.iter().sum::<usize>() * tokens_per_tile;
         let got = ids.iter().filter(|&&id| id == special.img_context).count();

@@ -116,9 +116,26 @@ fn frames_are_spread_like_the_official_code_does() {
 
 #[test]
 fn another_system_message_takes_the_official_ones_place() {
-    let text = Conversation::with_system("Be brief.").prompt_text("Hi");
-    assert_eq!(
-        text,
-        "<|im_start|>system\nBe brief.<|im_end|><|im_start|>user\nHi<|im_end|><|im_start|>assistant\n"
-    );
+    let parts = Conversation::with_system("Be brief.").prompt("Hi");
+    let text = "<|im_start|>system\nBe brief.<|im_end|><|im_start|>user\nHi<|im_end|><|im_start|>assistant\n";
+    assert_eq!(parts, [Part::Text(text.into())]);
+}
+
+#[test]
+fn an_answer_whose_ids_are_known_is_not_cut_into_tokens_anew() {
+    let tokenizer = tiny();
+    let mut conversation = Conversation::with_system("");
+    conversation.push("<image>a", "b");
+    let of_text = Prompt::build(&tokenizer, &conversation, "c <image>", &[1, 2], 4).unwrap();
+    // The same where the ids are those of the text ..
+    let own = |text: &str| tokenizer.encode(text).unwrap()[1..].to_vec();
+    conversation.turns[0].answer = Part::Ids(own("b"));
+    assert_eq!(Prompt::build(&tokenizer, &conversation, "c <image>", &[1, 2], 4).unwrap(), of_text);
+    // .. and otherwise those of the model: letter by letter, which is not how the text is cut into tokens.
+    let apart: Vec<u32> = "the box".chars().flat_map(|c| own(&c.to_string())).collect();
+    assert_ne!(apart, own("the box"));
+    conversation.turns[0].answer = Part::Ids(apart.clone());
+    let prompt = Prompt::build(&tokenizer, &conversation, "c <image>", &[1, 2], 4).unwrap();
+    assert!(prompt.ids.windows(apart.len()).any(|ids| ids == apart));
+    assert_eq!(prompt.images.len(), 2);
 }

@@ -8,18 +8,23 @@ import { Picture } from './picture';
 import { pictureView } from './picture-view';
 
 export interface ComposerActions {
-  send(text: string, pictures: Picture[]): void;
+  send(text: string, pictures: readonly Picture[]): void;
   stop(): void;
   /** A picture was added; resolves to whether the model can read it. */
   added(picture: Picture): Promise<boolean>;
   /** What is to be said when so many pictures wait to be sent. */
   advice(waiting: number): string | undefined;
+  /** The draft is another one. */
+  changed(): void;
 }
 
+/** What is written and shown, and waits to be sent. */
 export interface Draft {
   text: string;
-  pictures: Picture[];
+  pictures: readonly Picture[];
 }
+
+export const NO_DRAFT: Draft = { text: '', pictures: [] };
 
 /** Where the question is written and pictures are put beside it. */
 export class Composer {
@@ -37,12 +42,14 @@ export class Composer {
   });
   #send: HTMLButtonElement;
   #stop: HTMLButtonElement;
-  #pictures: Picture[] = [];
+  #pictures: readonly Picture[] = [];
+  /** Whether somebody wanted to send a picture without a question. */
+  #questionMissing = false;
   #ready = false;
   #running = false;
 
   constructor(private readonly actions: ComposerActions) {
-    const attrs = { type: 'submit', 'aria-label': 'Send', title: 'Send (Enter)' };
+    const attrs = { type: 'submit', 'aria-label': 'Send' };
     this.#send = h('button', { class: 'icon-button round primary', attrs }, icon('send'));
     this.#stop = iconButton('stop', 'Stop', () => actions.stop(), 'round primary');
     this.#stop.title = 'Stop (Esc)';
@@ -70,7 +77,7 @@ export class Composer {
       event.preventDefault();
       this.#submit();
     });
-    this.#field.addEventListener('input', () => this.#update());
+    this.#field.addEventListener('input', () => this.#changed());
     this.#field.addEventListener('keydown', (event) => {
       // While an input method composes a word, Enter belongs to it.
       if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
@@ -107,8 +114,8 @@ export class Composer {
         notify('picture', 'error', `${file.name || 'The file'} cannot be read.`);
         continue;
       }
-      this.#pictures.push(picture);
-      this.#update();
+      this.#pictures = [...this.#pictures, picture];
+      this.#changed();
       this.focus();
       if (!(await this.actions.added(picture))) this.#remove(picture);
     }
@@ -127,29 +134,40 @@ export class Composer {
     withdraw('picture');
     this.#pictures = pictures;
     this.#field.value = text;
-    this.#update();
+    this.#changed();
   }
 
   clear(): void {
-    this.draft = { text: '', pictures: [] };
+    this.draft = NO_DRAFT;
   }
 
   #remove(picture: Picture): void {
     this.#pictures = this.#pictures.filter((other) => other !== picture);
-    this.#update();
+    this.#changed();
   }
 
   #submit(): void {
     const text = this.#field.value.trim();
-    if (this.#send.disabled) return;
     const pictures = this.#pictures;
+    if (this.#send.disabled) {
+      this.#questionMissing = text === '' && pictures.length > 0;
+      this.#update();
+      return;
+    }
     this.clear();
     this.actions.send(text, pictures);
   }
 
+  #changed(): void {
+    this.#questionMissing = false;
+    this.#update();
+    this.actions.changed();
+  }
+
   #update(): void {
     const views = this.#pictures.map((picture) => pictureView(picture, () => this.#remove(picture)));
-    const advice = this.actions.advice(views.length) ?? '';
+    const missing = this.#questionMissing ? 'Write a question about the picture, too.' : undefined;
+    const advice = missing ?? this.actions.advice(views.length) ?? '';
     // What is said again is read out again.
     if (this.#advice.textContent !== advice) this.#advice.textContent = advice;
     const empty = this.#field.value.trim() === '';
@@ -157,6 +175,8 @@ export class Composer {
       this.#attachments.replaceChildren(...views);
       this.#attachments.hidden = views.length === 0;
       this.#send.disabled = !this.#ready || this.#running || empty;
+      const why = this.#ready ? 'write a question first' : 'there is no model yet';
+      this.#send.title = this.#send.disabled ? `Send (${why})` : 'Send (Enter)';
       this.#send.hidden = this.#running;
       this.#stop.hidden = !this.#running;
     });

@@ -31,8 +31,8 @@ export type Turn = Question | AnswerTurn;
 export class Conversation {
   turns: Turn[] = [];
 
-  ask(text: string, pictures: Picture[]): Question {
-    const question: Question = { id: newId(), role: 'user', text, pictures };
+  ask(text: string, pictures: readonly Picture[]): Question {
+    const question: Question = { id: newId(), role: 'user', text, pictures: [...pictures] };
     this.turns.push(question);
     return question;
   }
@@ -88,7 +88,7 @@ export function toMessages(turns: Turn[], system: string, maxTiles: number | und
   const messages: Message[] = system.trim() === '' ? [] : [{ role: 'system', content: system }];
   for (const turn of answered(turns)) {
     if (turn.role === 'assistant') {
-      messages.push({ role: 'assistant', content: turn.text });
+      messages.push({ role: 'assistant', content: turn.text, ids: turn.tokens.map(({ id }) => id) });
       continue;
     }
     const pictures = turn.pictures.map(

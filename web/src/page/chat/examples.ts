@@ -49,8 +49,8 @@ export class Examples {
     const entry = questions
       .map(({ pictures: [picture] }) => picture && this.#origin.get(picture.id))
       .findLast((e) => e);
-    const asked = new Set(questions.map(({ text }) => text));
-    const open = enabled && !atDeadEnd(turns) ? (entry?.follow_up ?? []).filter((q) => !asked.has(q)) : [];
+    const asked = new Set(questions.map(({ text }) => plain(text)));
+    const open = enabled && !atDeadEnd(turns) ? (entry?.follow_up ?? []).filter((q) => !asked.has(plain(q))) : [];
     this.#followUps.replaceChildren(
       ...open.map((question) => {
         const ask = () => this.onFollowUp(question);
@@ -87,6 +87,14 @@ export class Examples {
   #enable(): void {
     for (const card of this.#grid.children) (card as HTMLButtonElement).disabled = !this.#enabled;
   }
+}
+
+/** A question without what is only a way to write it. */
+function plain(question: string): string {
+  return question
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}]+/gu, ' ')
+    .trim();
 }
 
 /** Whether another question would fail as the last one did, or miss the picture that got no answer. */

@@ -2,88 +2,111 @@
  * The conversation in IndexedDB, pictures and all, so that it survives a reload. Pictures are kept by content and written
  * once; the rest is small and written whenever it changes.
  */
+import type { KvFormat, WeightFormat } from '../../lib';
 import { NO_SETTINGS, type PageSettings } from '../base/settings';
+import { type Draft, NO_DRAFT } from './composer';
 import type { AnswerTurn, Question, Turn } from './conversation';
 import { Picture } from './picture';
 
-const DATABASE = 'monolens';
 const STATE = 'state';
 const PICTURES = 'pictures';
 const KEY = 'current';
 
-type SavedTurn = AnswerTurn | (Omit<Question, 'pictures'> & { pictures: { id: string; name: string }[] });
+interface SavedPicture {
+  id: string;
+  name: string;
+}
+
+type SavedTurn = AnswerTurn | (Omit<Question, 'pictures'> & { pictures: SavedPicture[] });
 
 interface SavedState {
   version: 1;
   turns: SavedTurn[];
   settings: PageSettings;
   model: SavedModel;
-  weights?: string | undefined;
-  kv?: string | undefined;
+  weights?: WeightFormat | undefined;
+  kv?: KvFormat | undefined;
+  /** What was being written and shown to be sent. */
+  draft?: { text: string; pictures: SavedPicture[] };
 }
 
-/** Where the model came from, if that can be opened again: a URL or a folder. */
-export type SavedModel = string | FileSystemDirectoryHandle | undefined;
+/** Where the model came from: a URL, a folder, or the name of a folder that the browser cannot open again by itself. */
+export type SavedModel = string | FileSystemDirectoryHandle | { folder: string } | undefined;
 
 export interface State {
   turns: Turn[];
   settings: PageSettings;
   model: SavedModel;
   /** What its weights are rounded to; none: as stored. */
-  weights?: string | undefined;
+  weights?: WeightFormat | undefined;
   /** What keys and values are kept in; none: as the model has it. */
-  kv?: string | undefined;
+  kv?: KvFormat | undefined;
+  draft: Draft;
 }
+
+/** The database of the first conversation; others of tabs beside it have a number behind that. */
+export const FIRST = 'monolens';
 
 export class Saved {
   #database: Promise<IDBDatabase>;
 
-  constructor(factory: IDBFactory = indexedDB) {
-    this.#database = open(factory);
+  constructor(
+    private readonly name = FIRST,
+    private readonly factory: IDBFactory = indexedDB,
+  ) {
+    this.#database = open(factory, name);
     // Told when it is first used.
     this.#database.catch(() => undefined);
   }
 
+  /** What was kept. A tab's first conversation begins with the settings and the model of the other ones. */
   async load(): Promise<State> {
+    const own = await this.#load();
+    if (own) return own;
+    const first = this.name === FIRST ? undefined : await new Saved(FIRST, this.factory).load();
+    return { settings: { ...NO_SETTINGS }, model: undefined, ...first, turns: [], draft: NO_DRAFT };
+  }
+
+  async #load(): Promise<State | undefined> {
     const database = await this.#database;
     const transaction = database.transaction([STATE, PICTURES]);
     const state = (await done(transaction.objectStore(STATE).get(KEY))) as SavedState | undefined;
-    if (state?.version !== 1) return { turns: [], settings: { ...NO_SETTINGS }, model: undefined };
+    if (state?.version !== 1) return undefined;
     const pictures = transaction.objectStore(PICTURES);
-    const turns: Turn[] = [];
-    for (const turn of state.turns) {
-      if (turn.role === 'assistant') {
-        // The tab was closed while it was being answered: what had come stands.
-        turns.push(turn.status === 'running' ? { ...turn, status: 'done', reason: 'stopped' } : turn);
-        continue;
-      }
+    const those = async (saved: SavedPicture[]): Promise<Picture[]> => {
       const own: Picture[] = [];
-      for (const { id, name } of turn.pictures) {
+      for (const { id, name } of saved) {
         const blob = (await done(pictures.get(id))) as Blob | undefined;
         if (blob) own.push(new Picture(id, blob, name));
       }
-      turns.push({ ...turn, pictures: own });
+      return own;
+    };
+    const turns: Turn[] = [];
+    for (const turn of state.turns) {
+      if (turn.role === 'user') turns.push({ ...turn, pictures: await those(turn.pictures) });
+      // The tab was closed while it was being answered: what had come stands.
+      else turns.push(turn.status === 'running' ? { ...turn, status: 'done', reason: 'stopped' } : turn);
     }
-    const { settings, model, weights, kv } = state;
-    return { turns, settings, model, weights, kv };
+    const { settings, model, weights, kv, draft = { text: '', pictures: [] } } = state;
+    return { turns, settings, model, weights, kv, draft: { text: draft.text, pictures: await those(draft.pictures) } };
   }
 
   /** Keeps `state`, and of the pictures those that are in it. */
-  async save({ turns, settings, model, weights, kv }: State): Promise<void> {
+  async save({ turns, settings, model, weights, kv, draft }: State): Promise<void> {
     const database = await this.#database;
     const transaction = database.transaction([STATE, PICTURES], 'readwrite');
     const pictures = transaction.objectStore(PICTURES);
     const kept = new Set(await done(pictures.getAllKeys()));
-    const used = new Map(
-      turns.flatMap((turn) => (turn.role === 'user' ? turn.pictures : [])).map((p) => [p.id, p.blob]),
-    );
+    const all = [...turns.flatMap((turn) => (turn.role === 'user' ? turn.pictures : [])), ...draft.pictures];
+    const used = new Map(all.map(({ id, blob }) => [id, blob]));
     for (const [id, blob] of used) if (!kept.has(id)) pictures.put(blob, id);
     for (const id of kept) if (!used.has(String(id))) pictures.delete(id);
+    const named = (those: readonly Picture[]) => those.map(({ id, name }): SavedPicture => ({ id, name }));
     const saved = turns.map(
-      (turn): SavedTurn =>
-        turn.role === 'user' ? { ...turn, pictures: turn.pictures.map(({ id, name }) => ({ id, name })) } : turn,
+      (turn): SavedTurn => (turn.role === 'user' ? { ...turn, pictures: named(turn.pictures) } : turn),
     );
-    const state: SavedState = { version: 1, turns: saved, settings, model, weights, kv };
+    const written = { text: draft.text, pictures: named(draft.pictures) };
+    const state: SavedState = { version: 1, turns: saved, settings, model, weights, kv, draft: written };
     transaction.objectStore(STATE).put(state, KEY);
     await new Promise<void>((resolve, reject) => {
       transaction.oncomplete = () => resolve();
@@ -92,8 +115,8 @@ export class Saved {
   }
 }
 
-function open(factory: IDBFactory): Promise<IDBDatabase> {
-  const request = factory.open(DATABASE, 1);
+function open(factory: IDBFactory, name: string): Promise<IDBDatabase> {
+  const request = factory.open(name, 1);
   request.onupgradeneeded = () => {
     request.result.createObjectStore(STATE);
     request.result.createObjectStore(PICTURES);

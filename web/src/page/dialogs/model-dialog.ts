@@ -1,11 +1,11 @@
-import { type BackendName, type ModelSource, Monolens } from '../../lib';
+import { type BackendName, type KvFormat, type ModelSource, Monolens, type WeightFormat } from '../../lib';
+import { modelFolder } from '../../sources/model-url';
 import { h } from '../base/dom';
 import { keepFocus } from '../base/focus';
 import { bytes } from '../base/format';
 import { textButton } from '../base/icons';
-import { isBackend } from '../base/params';
 import { BUNDLED, BUNDLED_NAME } from '../bundled';
-import type { How } from '../model-session';
+import { type How, nameOf } from '../model-session';
 import { makeDialog } from './dialog';
 
 type FolderPicker = { showDirectoryPicker?(): Promise<FileSystemDirectoryHandle> };
@@ -25,6 +25,7 @@ export class ModelDialog {
   #weights = h('select', { attrs: { id: 'model-weights' } });
   #kv = h('select', { attrs: { id: 'model-kv' } });
   #stored = h('div', { class: 'stored', attrs: { 'aria-live': 'polite' } });
+  #loaded = h('p', { class: 'loaded' });
   #again: HTMLButtonElement;
   #files: HTMLInputElement;
   #current: ModelSource | undefined;
@@ -73,6 +74,7 @@ export class ModelDialog {
     this.#dialog = makeDialog(
       'model',
       'Model',
+      this.#loaded,
       section(
         'Bundled',
         'A small demonstration model (17 MB). It names drawn things, groceries, clothes and flags, and is often wrong.',
@@ -94,14 +96,25 @@ export class ModelDialog {
   }
 
   /** With how the current model is run, and where it came from if there is one. */
-  open({ backend, weights = '', kv = '' }: How, current: ModelSource | undefined): void {
+  open(how: How, current: ModelSource | undefined): void {
     this.#current = current;
     this.#again.hidden = current === undefined;
-    choose(this.#backend, backend);
-    choose(this.#weights, weights);
-    choose(this.#kv, kv);
+    this.#loaded.textContent = current === undefined ? 'No model is loaded.' : `Loaded: ${nameOf(current)}`;
+    this.#show(how);
     this.#dialog.showModal();
     void this.#list();
+  }
+
+  #show({ backend, weights, kv }: How): void {
+    choose(this.#backend, backend);
+    choose(this.#weights, weights ?? '');
+    choose(this.#kv, kv ?? '');
+  }
+
+  /** Asks for a folder of this computer, to be loaded that way. */
+  async pickFolder(how: How): Promise<void> {
+    this.#show(how);
+    await this.#pickFolder();
   }
 
   async #pickFolder(): Promise<void> {
@@ -119,9 +132,11 @@ export class ModelDialog {
 
   #choose(source: ModelSource): void {
     this.#dialog.close();
-    const { value } = this.#backend;
-    const backend = isBackend(value) ? value : 'auto';
-    this.onChoose(source, { backend, weights: this.#weights.value || undefined, kv: this.#kv.value || undefined });
+    // None of them has other choices than these.
+    const backend = this.#backend.value as BackendName;
+    const weights = (this.#weights.value || undefined) as WeightFormat | undefined;
+    const kv = (this.#kv.value || undefined) as KvFormat | undefined;
+    this.onChoose(source, { backend, weights, kv });
   }
 
   async #list(): Promise<void> {
@@ -134,12 +149,15 @@ export class ModelDialog {
       await Monolens.free(url);
       await this.#list();
     };
+    const current = this.#current;
+    const loaded = typeof current === 'string' ? modelFolder(current, document.baseURI) : undefined;
     const items = models.map(({ url, bytes: size }) => {
       const button = textButton('close', 'Free', () => void free(url));
       button.setAttribute('aria-label', `Free ${url}`);
       const use = h('button', { class: 'link', text: shortUrl(url), attrs: { type: 'button', title: url } });
       use.addEventListener('click', () => this.#choose(url));
-      return h('li', {}, use, h('span', { class: 'size', text: bytes(size) }), button);
+      const text = url === loaded ? `${bytes(size)}, loaded` : bytes(size);
+      return h('li', {}, use, h('span', { class: 'size', text }), button);
     });
     const total = models.reduce((sum, model) => sum + model.bytes, 0);
     const all = h(

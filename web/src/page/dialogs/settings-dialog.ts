@@ -58,8 +58,10 @@ export class SettingsDialog {
     form.addEventListener('submit', (event) => event.preventDefault());
     const defaults = textButton('retry', "Model's defaults", () => {
       for (const { input } of this.#inputs.values()) input.value = '';
-      this.#write({ ...NO_SETTINGS });
-      this.onChange({ ...NO_SETTINGS });
+      // What the visitor wrote is no number to be reset.
+      const settings = { ...NO_SETTINGS, system: this.#system.value };
+      this.#write(settings);
+      this.onChange(settings);
     });
     this.#dialog = makeDialog('settings', 'Settings', form, h('div', { class: 'row' }, defaults));
   }

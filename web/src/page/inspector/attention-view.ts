@@ -59,9 +59,15 @@ export class AttentionView {
     this.#word = undefined;
     this.#drawPictures();
     this.#listWords();
-    const none =
-      pictures.length === 0 ? 'There is no picture in this conversation yet.' : 'Point at a word of the answer.';
-    this.#status.textContent = answer?.status === 'running' ? 'The answer is still coming.' : none;
+    this.#status.textContent = this.#nothingYet();
+  }
+
+  /** Why there is no map, or what to do for one. */
+  #nothingYet(): string {
+    if (this.#answer?.status === 'running') return 'The answer is still coming.';
+    if (this.#pictures.length === 0) return 'There is no picture in this conversation yet.';
+    if (this.#answer?.text === '') return 'There is no answer to look into.';
+    return `${matchMedia('(hover: none)').matches ? 'Tap' : 'Point at'} a word of the answer.`;
   }
 
   /** The characters `[start, end)` of the answer at hand. */
