@@ -263,9 +263,11 @@ pub(crate) async fn open_wgpu_backend(
     let backend = WgpuBackend::open(options).await?;
     let device = backend.device();
     let what = if device.is_gpu { "a GPU" } else { "a software device" };
+    // Browsers may not tell a name.
+    let name = if device.name.is_empty() { "It" } else { &device.name };
     let reason = match &choice.device {
-        Some(asked) => format!("{} is {what} and fits \"{asked}\", which was asked for.", device.name),
-        None => format!("{} is {what}, the best one here.", device.name),
+        Some(asked) => format!("{name} is {what} and fits \"{asked}\", which was asked for."),
+        None => format!("{name} is {what}, the best one here."),
     };
     Ok((backend, reason))
 }

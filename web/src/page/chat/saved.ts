@@ -17,6 +17,12 @@ interface SavedPicture {
   name: string;
 }
 
+/** A picture's content. Not a `Blob`: WebKit keeps none in private windows. */
+interface Content {
+  bytes: ArrayBuffer;
+  type: string;
+}
+
 type SavedTurn = AnswerTurn | (Omit<Question, 'pictures'> & { pictures: SavedPicture[] });
 
 interface SavedState {
@@ -76,8 +82,8 @@ export class Saved {
     const those = async (saved: SavedPicture[]): Promise<Picture[]> => {
       const own: Picture[] = [];
       for (const { id, name } of saved) {
-        const blob = (await done(pictures.get(id))) as Blob | undefined;
-        if (blob) own.push(new Picture(id, blob, name));
+        const content = (await done(pictures.get(id))) as Content | undefined;
+        if (content) own.push(new Picture(id, new Blob([content.bytes], { type: content.type }), name));
       }
       return own;
     };
@@ -94,12 +100,16 @@ export class Saved {
   /** Keeps `state`, and of the pictures those that are in it. */
   async save({ turns, settings, model, weights, kv, draft }: State): Promise<void> {
     const database = await this.#database;
-    const transaction = database.transaction([STATE, PICTURES], 'readwrite');
-    const pictures = transaction.objectStore(PICTURES);
-    const kept = new Set(await done(pictures.getAllKeys()));
     const all = [...turns.flatMap((turn) => (turn.role === 'user' ? turn.pictures : [])), ...draft.pictures];
     const used = new Map(all.map(({ id, blob }) => [id, blob]));
-    for (const [id, blob] of used) if (!kept.has(id)) pictures.put(blob, id);
+    const kept = new Set(await done(database.transaction(PICTURES).objectStore(PICTURES).getAllKeys()));
+    // Read before the writing begins: a transaction does not wait for anything else.
+    const fresh = await Promise.all(
+      [...used].filter(([id]) => !kept.has(id)).map(async ([id, blob]) => ({ id, content: await contentOf(blob) })),
+    );
+    const transaction = database.transaction([STATE, PICTURES], 'readwrite');
+    const pictures = transaction.objectStore(PICTURES);
+    for (const { id, content } of fresh) pictures.put(content, id);
     for (const id of kept) if (!used.has(String(id))) pictures.delete(id);
     const named = (those: readonly Picture[]) => those.map(({ id, name }): SavedPicture => ({ id, name }));
     const saved = turns.map(
@@ -113,6 +123,10 @@ export class Saved {
       transaction.onabort = () => reject(transaction.error ?? new Error('not saved'));
     });
   }
+}
+
+async function contentOf(blob: Blob): Promise<Content> {
+  return { bytes: await blob.arrayBuffer(), type: blob.type };
 }
 
 function open(factory: IDBFactory, name: string): Promise<IDBDatabase> {
