@@ -1,46 +1,20 @@
 /**
  * The page in Firefox and in WebKit (Safari's engine): it loads, answers as the native command does, shows where it looked
  * and is there again after a reload. Firefox has its own WebGPU, whose compiler is another one than Chromium's, and offers
- * f16 also on a software device: the operators run there too.
+ * f16 also on a software device, which Chromium does not: the operators run there at tier half.
  */
-import { test as base, expect } from '@playwright/test';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { expect, test } from './lib/browser.ts';
+import { engineSite } from './lib/engine.ts';
 import { ON_CPU, ON_GPU } from './lib/monolens-page.ts';
 import { ask, ROOT } from './lib/native.ts';
-import { firefox, webkit, type OtherBrowser } from './lib/other-browsers.ts';
-import { Site } from './lib/site.ts';
+import { firefox, webkit, within } from './lib/other-browsers.ts';
 
 const SCREENSHOTS = join(ROOT, 'tests/browser/screenshots');
 const QUESTION = 'What is this?';
-/** Fewer than in Chromium: what differs here is the compiler, which sees all kernels with these already. */
-const CASES = 3;
-
-const test = base.extend<{ site: Site }>({
-  // eslint-disable-next-line no-empty-pattern -- Playwright reads the names out of the pattern.
-  site: async ({}, use) => {
-    const site = await Site.start({
-      '/': join(ROOT, 'web/dist'),
-      '/blank/': join(ROOT, 'tests/browser/blank'),
-      '/engine/': join(ROOT, 'web/src/wasm'),
-      '/harness/': join(ROOT, 'target/browser-harness'),
-    });
-    await use(site);
-    await site.stop();
-  },
-});
-
-/** Starts a browser for one test, which is skipped, and says so, where there is none. */
-async function within(start: () => Promise<OtherBrowser | undefined>, work: (browser: OtherBrowser) => Promise<void>): Promise<void> {
-  const browser = await start();
-  test.skip(browser === undefined, 'SKIPPED: this browser is not installed');
-  if (!browser) return;
-  try {
-    await work(browser);
-  } finally {
-    await browser.close();
-  }
-}
+/** Each way of storing weights once. */
+const CASES = 5;
 
 const hasAdapter = async () => {
   const { gpu } = navigator as unknown as { gpu?: { requestAdapter(): Promise<unknown> } };
@@ -86,31 +60,25 @@ for (const { name, start, query } of [
   });
 }
 
-for (const tier of ['baseline', 'half']) {
-  test(`Firefox on WebGPU: operators at tier ${tier}`, async ({ site }) => {
-    await within(
-      () => firefox(true),
-      async (browser) => {
-        await browser.open(`${site.url}blank/`);
-        test.skip(!(await browser.run(hasAdapter)), 'SKIPPED: there is no WebGPU adapter');
-        const outcome = await browser.run(
-          async (tier, cases) => {
-            const harness = (await import(new URL('/harness/monolens_browser_tests.js', location.href).href)) as Harness;
-            await harness.default();
-            return harness.parity(tier, true, cases);
-          },
-          tier,
-          CASES,
-        );
-        test.skip(tier !== 'baseline' && outcome.skipped !== undefined, `SKIPPED: ${outcome.skipped}`);
-        expect(outcome.skipped, 'why nothing was run').toBeUndefined();
-        for (const [operator, share] of outcome.operators) console.log(`  ${operator.padEnd(24)} ${(share * 100).toPrecision(2)} %`);
-        expect(outcome.failures).toEqual([]);
-        expect(outcome.operators.length).toBeGreaterThan(20);
-      },
-    );
-  });
-}
+test('Firefox on WebGPU: operators at tier half', async () => {
+  const site = await engineSite();
+  await within(
+    () => firefox(true),
+    async (browser) => {
+      await browser.open(site.url);
+      const outcome = await browser.run(async (cases) => {
+        const harness = (await import(new URL('/harness/monolens_browser_tests.js', location.href).href)) as Harness;
+        await harness.default();
+        return harness.parity('half', true, cases);
+      }, CASES);
+      test.skip(outcome.skipped !== undefined, `SKIPPED: ${outcome.skipped}`);
+      for (const [operator, share] of outcome.operators) console.log(`  ${operator.padEnd(24)} ${(share * 100).toPrecision(2)} %`);
+      expect(outcome.failures).toEqual([]);
+      expect(outcome.operators.length).toBeGreaterThan(20);
+    },
+  );
+  await site.stop();
+});
 
 interface Harness {
   default(): Promise<void>;

@@ -1,12 +1,18 @@
 //! `cargo xtask browser-tests`: the page, the library and the engine in a real browser.
 
 use crate::web::{self, ModuleOptions, PageOptions};
-use crate::{is_root, root, run};
-use anyhow::{Context, Result, bail};
+use crate::{apt, root, run};
+use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::Command;
 
 const PACKAGE: &str = "chromium";
+/// What the tests in other browsers start, and the packages that it is in.
+const OTHERS: [(&str, &str); 3] = [
+    ("/usr/bin/firefox-esr", "firefox-esr"),
+    ("/usr/bin/WebKitWebDriver", "webkit2gtk-driver"),
+    ("/usr/bin/Xvfb", "xvfb"),
+];
 
 /// What to test.
 #[derive(Default, clap::Args)]
@@ -25,6 +31,7 @@ pub struct Options {
 pub fn run_all(options: &Options) -> Result<()> {
     let chromium = chromium()?;
     println!("Browser: {chromium}");
+    other_browsers();
     web::run_page(&PageOptions::build_only(options.module.clone()))?;
     for script in ["lint", "typecheck", "test", "build:lib"] {
         web::npm("web", &["run", script])?;
@@ -60,14 +67,21 @@ fn chromium() -> Result<String> {
         return named.into_string().ok().context("MONOLENS_CHROMIUM is no text");
     }
     let system = "/usr/bin/chromium";
-    if !Path::new(system).exists() && is_root() && Path::new("/usr/bin/apt-get").exists() {
-        run(Command::new("apt-get").args(["update", "-q"]))?;
-        let mut install = Command::new("apt-get");
-        install.args(["install", "-y", "-q", "--no-install-recommends", PACKAGE]);
-        run(install.env("DEBIAN_FRONTEND", "noninteractive"))?;
-    }
     if !Path::new(system).exists() {
-        bail!("no browser at {system}: install {PACKAGE}, or name one by MONOLENS_CHROMIUM");
+        let what = || format!("no browser at {system}; or name one by MONOLENS_CHROMIUM");
+        apt::install(&[PACKAGE]).with_context(what)?;
     }
     Ok(system.into())
+}
+
+/// Installs Firefox and WebKit where that is possible; the tests in those that are not there are skipped and say so.
+fn other_browsers() {
+    let missing: Vec<&str> =
+        OTHERS.iter().filter(|(file, _)| !Path::new(file).exists()).map(|&(_, package)| package).collect();
+    if missing.is_empty() {
+        return;
+    }
+    if let Err(error) = apt::install(&missing) {
+        println!("Tests in other browsers will be SKIPPED: {error:#}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Chores of the project. `cargo xtask test` is the one test command: it installs or names what it needs, then checks
 //! format and lints and runs every test.
 
+mod apt;
 mod browser;
 mod bundle;
 mod nvrtc;

@@ -1,8 +1,8 @@
 //! A Vulkan device for the GPU tests: the machine's own, else Mesa's software device.
 
+use crate::apt;
 use anyhow::{Result, bail};
 use std::path::Path;
-use std::process::Command;
 
 const ICD_FOLDERS: [&str; 3] =
     ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"];
@@ -16,15 +16,9 @@ pub fn ensure() -> Result<String> {
     if let Some(found) = find() {
         return Ok(found);
     }
-    if crate::is_root() && Path::new("/usr/bin/apt-get").exists() {
+    if apt::is_usable() {
         println!("No Vulkan driver found: installing {}", PACKAGES.join(" "));
-        let apt = |arguments: &[&str]| {
-            let mut command = Command::new("apt-get");
-            command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-            crate::run(&mut command)
-        };
-        apt(&["update", "-q"])?;
-        apt(&[&["install", "-y", "-q", "--no-install-recommends"], &PACKAGES[..]].concat())?;
+        apt::install(&PACKAGES)?;
         if let Some(found) = find() {
             return Ok(found);
         }

@@ -3,6 +3,13 @@
 use crate::{MatrixUnit, Tier};
 use monolens_graph::BackendError;
 
+/// What is said where there is no adapter at all.
+const NONE: &str = if cfg!(target_arch = "wasm32") {
+    "none; this browser has no WebGPU, or no GPU for it"
+} else {
+    "none; a graphics driver may be missing"
+};
+
 /// An adapter as shown to the user.
 #[derive(Clone, Debug)]
 pub struct AdapterReport {
@@ -77,7 +84,7 @@ pub(crate) async fn choose(
     let unavailable = |what: &str, reason: String| BackendError::Unavailable { what: what.into(), reason };
     let names =
         found.iter().enumerate().map(|(i, a)| described(i, &a.get_info())).collect::<Vec<_>>().join(", ");
-    let names = if names.is_empty() { "none; a graphics driver may be missing".into() } else { names };
+    let names = if names.is_empty() { NONE.into() } else { names };
     if let Some(wanted) = wanted {
         let by_index = wanted.parse::<usize>().ok().and_then(|i| found.get(i));
         let lower = wanted.to_lowercase();

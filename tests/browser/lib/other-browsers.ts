@@ -1,4 +1,5 @@
 /** Browsers besides Chromium, as far as tests of the page drive them. Each is the one that the system has. */
+import { test } from '@playwright/test';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -77,6 +78,17 @@ export async function webkit(): Promise<OtherBrowser | undefined> {
   } catch (error) {
     end();
     throw error;
+  }
+}
+
+/** Starts a browser for one test, which is skipped, and says so, where there is none. */
+export async function within(start: () => Promise<OtherBrowser | undefined>, work: (browser: OtherBrowser) => Promise<void>): Promise<void> {
+  const browser = await start();
+  test.skip(browser === undefined, 'SKIPPED: this browser is not installed');
+  try {
+    if (browser) await work(browser);
+  } finally {
+    await browser?.close();
   }
 }
 

@@ -15,9 +15,12 @@ export function gpuHelp(reason: string): HTMLElement {
       'Use Chrome or Edge 113 or later (Android: 121), Safari 26 or later, or Firefox 141 or later on Windows (macOS: 145).',
     );
   }
-  if (/Linux/.test(navigator.userAgent)) {
+  const { userAgent } = navigator;
+  if (/Linux/.test(userAgent) && !/Android/.test(userAgent)) {
     steps.push(
-      'On Linux, Chrome may need to be started with --enable-unsafe-webgpu, or chrome://flags/#enable-unsafe-webgpu.',
+      /Firefox/.test(userAgent)
+        ? 'In Firefox on Linux, set dom.webgpu.enabled to true in about:config and reload the page.'
+        : 'On Linux, Chrome may need to be started with --enable-unsafe-webgpu, or chrome://flags/#enable-unsafe-webgpu.',
     );
   }
   return withDetails(

@@ -1,6 +1,6 @@
 //! A compiler for WebAssembly: rustup's, else one from Debian's packages in a folder of its own.
 
-use crate::{is_root, root, run};
+use crate::{apt, root, run};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,8 +30,7 @@ pub fn rustc(choice: Choice) -> Result<Option<PathBuf>> {
     if choice != Choice::Debian && (has_target() || add_target()) {
         return Ok(None);
     }
-    let can_unpack = is_root() && Path::new("/usr/bin/apt-get").exists();
-    if choice == Choice::Rustup || !can_unpack {
+    if choice == Choice::Rustup || !apt::is_usable() {
         bail!("this Rust has no standard library for {TARGET}: run `rustup target add {TARGET}`");
     }
     debian().map(Some)
@@ -76,7 +75,7 @@ fn debian() -> Result<PathBuf> {
 fn unpack(dir: &Path) -> Result<()> {
     let archives = dir.join("archives");
     fs::create_dir_all(archives.join("partial"))?;
-    run(Command::new("apt-get").args(["update", "-q"]))?;
+    apt::update()?;
     let mut download = Command::new("apt-get");
     download.args(["install", "-y", "-q", "--no-install-recommends", "--download-only"]);
     download.arg("-o").arg(format!("Dir::Cache::archives={}", archives.display()));

@@ -26,7 +26,7 @@ interface Content {
 type SavedTurn = AnswerTurn | (Omit<Question, 'pictures'> & { pictures: SavedPicture[] });
 
 interface SavedState {
-  version: 1;
+  version: 2;
   turns: SavedTurn[];
   settings: PageSettings;
   model: SavedModel;
@@ -77,7 +77,7 @@ export class Saved {
     const database = await this.#database;
     const transaction = database.transaction([STATE, PICTURES]);
     const state = (await done(transaction.objectStore(STATE).get(KEY))) as SavedState | undefined;
-    if (state?.version !== 1) return undefined;
+    if (state?.version !== 2) return undefined;
     const pictures = transaction.objectStore(PICTURES);
     const those = async (saved: SavedPicture[]): Promise<Picture[]> => {
       const own: Picture[] = [];
@@ -116,7 +116,7 @@ export class Saved {
       (turn): SavedTurn => (turn.role === 'user' ? { ...turn, pictures: named(turn.pictures) } : turn),
     );
     const written = { text: draft.text, pictures: named(draft.pictures) };
-    const state: SavedState = { version: 1, turns: saved, settings, model, weights, kv, draft: written };
+    const state: SavedState = { version: 2, turns: saved, settings, model, weights, kv, draft: written };
     transaction.objectStore(STATE).put(state, KEY);
     await new Promise<void>((resolve, reject) => {
       transaction.oncomplete = () => resolve();
