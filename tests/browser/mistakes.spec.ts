@@ -85,7 +85,10 @@ test('a setting out of range stays to be seen, says what is expected, and is not
   await field.fill('0.9');
   await expect(field).toHaveAccessibleDescription('share of probability to draw from');
   await field.fill('7');
+  await dialog.getByLabel('System prompt').fill('Be brief.');
   await dialog.getByRole('button', { name: "Model's defaults" }).click();
+  // What was written is no number to be reset.
+  await expect(dialog.getByLabel('System prompt')).toHaveValue('Be brief.');
   await expect(field).toHaveValue('');
   await expect(field).toHaveAttribute('aria-invalid', 'false');
 });

@@ -219,6 +219,8 @@ test('looks: screenshots for people', async ({ monolens, site }) => {
   await expect(monolens.page.getByRole('status').filter({ hasText: 'of its attention' })).toBeVisible();
   await shoot('answer-light');
   await monolens.page.emulateMedia({ colorScheme: 'dark' });
+  // Colours change by and by.
+  await monolens.page.waitForTimeout(500);
   await shoot('answer-dark');
   await monolens.page.setViewportSize({ width: 390, height: 844 });
   await shoot('answer-phone');
