@@ -48,7 +48,8 @@ for (const { name, start, query } of [
         const words = document.querySelectorAll('.answer .word');
         words[words.length - 1]?.dispatchEvent(new PointerEvent('pointerover', { bubbles: true }));
       });
-      await expect.poll(looked).toMatch(/gave \d+ % of its attention to the picture/);
+      const word = native.split(' ').at(-1) ?? '';
+      await expect.poll(looked).toMatch(new RegExp(`"${word}" gave \\d+ % of its attention to the picture`));
       await mkdir(SCREENSHOTS, { recursive: true });
       await browser.screenshot(join(SCREENSHOTS, `${name}.png`));
 

@@ -104,13 +104,20 @@ test('everything can be done with the keyboard alone', async ({ monolens, site }
   await expect(page.getByRole('dialog', { name: 'Settings' })).toBeHidden();
 });
 
-test('pointing at a word shows where in the picture it looked', async ({ monolens, site }) => {
+/** What is said of where a word looked. */
+const LOOKED = /"\w+" gave \d+ % of its attention to the picture/;
+
+test('pointing at a word shows where in the picture it looked, and before that where the answer did', async ({ monolens, site }) => {
   await monolens.open(site.url);
   await monolens.openInside();
   await monolens.choose(example('example.png'));
   await monolens.ask(QUESTION);
-  await monolens.answerText.locator('.word').last().hover();
-  await expect(monolens.page.getByRole('status').filter({ hasText: 'of its attention' })).toBeVisible();
+  await expect(monolens.page.getByText(/^The answer gave \d+ % of its attention to the picture/)).toBeVisible();
+  const words = monolens.answerText.locator('.word');
+  await expect(words.and(monolens.page.locator('.looked'))).toHaveCount(0);
+  await words.last().hover();
+  await expect(monolens.page.getByRole('status').filter({ hasText: LOOKED })).toBeVisible();
+  await expect(words.and(monolens.page.locator('.looked'))).toHaveText([(await words.last().innerText()).trim()]);
   const drawn = await monolens.page.locator('.map canvas').first().evaluate((canvas: HTMLCanvasElement) => {
     const pixels = canvas.getContext('2d')?.getImageData(0, 0, canvas.width, canvas.height).data ?? [];
     return new Set(pixels).size;
@@ -124,7 +131,7 @@ test('the layers of attention can be looked at one by one', async ({ monolens, s
   await monolens.choose(example('example.png'));
   await monolens.ask(QUESTION);
   await monolens.answerText.locator('.word').last().hover();
-  const status = monolens.page.getByRole('status').filter({ hasText: 'of its attention' });
+  const status = monolens.page.getByRole('status').filter({ hasText: LOOKED });
   await expect(status).toBeVisible();
   const drawn = () =>
     monolens.page.locator('.map canvas').first().evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
@@ -216,7 +223,7 @@ test('looks: screenshots for people', async ({ monolens, site }) => {
   await expect(monolens.answers).toHaveCount(1);
   await monolens.whole();
   await monolens.answerText.locator('.word').last().hover();
-  await expect(monolens.page.getByRole('status').filter({ hasText: 'of its attention' })).toBeVisible();
+  await expect(monolens.page.getByRole('status').filter({ hasText: LOOKED })).toBeVisible();
   await shoot('answer-light');
   await monolens.page.emulateMedia({ colorScheme: 'dark' });
   // Colours change by and by.

@@ -13,8 +13,16 @@ import { notify, withdraw, withdrawLater } from './base/notices';
 import type { Params } from './base/params';
 import { NO_SETTINGS, type PageSettings } from './base/settings';
 import { BUNDLED, picturesAdvice } from './bundled';
-import { Composer, type Draft } from './chat/composer';
-import { type AnswerTurn, Conversation, picturesOf, type Question, type Turn, toMessages } from './chat/conversation';
+import { Composer } from './chat/composer';
+import {
+  type AnswerTurn,
+  Conversation,
+  type Draft,
+  picturesOf,
+  type Question,
+  type Turn,
+  toMessages,
+} from './chat/conversation';
 import { Examples } from './chat/examples';
 import type { Picture } from './chat/picture';
 import { listenForPictures } from './chat/picture-input';

@@ -4,6 +4,7 @@ import { keepFocus } from '../base/focus';
 import { icon, iconButton } from '../base/icons';
 import { notify, withdraw } from '../base/notices';
 import { Camera } from '../dialogs/camera';
+import { type Draft, NO_DRAFT } from './conversation';
 import { Picture } from './picture';
 import { pictureView } from './picture-view';
 
@@ -17,14 +18,6 @@ export interface ComposerActions {
   /** The draft is another one. */
   changed(): void;
 }
-
-/** What is written and shown, and waits to be sent. */
-export interface Draft {
-  text: string;
-  pictures: readonly Picture[];
-}
-
-export const NO_DRAFT: Draft = { text: '', pictures: [] };
 
 /** Where the question is written and pictures are put beside it. */
 export class Composer {

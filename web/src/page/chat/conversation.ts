@@ -28,6 +28,14 @@ export interface AnswerTurn {
 
 export type Turn = Question | AnswerTurn;
 
+/** What is written and shown, and waits to be sent. */
+export interface Draft {
+  text: string;
+  pictures: readonly Picture[];
+}
+
+export const NO_DRAFT: Draft = { text: '', pictures: [] };
+
 export class Conversation {
   turns: Turn[] = [];
 

@@ -4,8 +4,7 @@
  */
 import type { KvFormat, WeightFormat } from '../../lib';
 import { NO_SETTINGS, type PageSettings } from '../base/settings';
-import { type Draft, NO_DRAFT } from './composer';
-import type { AnswerTurn, Question, Turn } from './conversation';
+import { type AnswerTurn, type Draft, NO_DRAFT, type Question, type Turn } from './conversation';
 import { Picture } from './picture';
 
 const STATE = 'state';
@@ -33,7 +32,7 @@ interface SavedState {
   weights?: WeightFormat | undefined;
   kv?: KvFormat | undefined;
   /** What was being written and shown to be sent. */
-  draft?: { text: string; pictures: SavedPicture[] };
+  draft: { text: string; pictures: SavedPicture[] };
 }
 
 /** Where the model came from: a URL, a folder, or the name of a folder that the browser cannot open again by itself. */
@@ -93,13 +92,19 @@ export class Saved {
       // The tab was closed while it was being answered: what had come stands.
       else turns.push(turn.status === 'running' ? { ...turn, status: 'done', reason: 'stopped' } : turn);
     }
-    const { settings, model, weights, kv, draft = { text: '', pictures: [] } } = state;
+    const { settings, model, weights, kv, draft } = state;
     return { turns, settings, model, weights, kv, draft: { text: draft.text, pictures: await those(draft.pictures) } };
   }
 
   /** Keeps `state`, and of the pictures those that are in it. */
   async save({ turns, settings, model, weights, kv, draft }: State): Promise<void> {
     const database = await this.#database;
+    const named = (those: readonly Picture[]) => those.map(({ id, name }): SavedPicture => ({ id, name }));
+    const saved = turns.map(
+      (turn): SavedTurn => (turn.role === 'user' ? { ...turn, pictures: named(turn.pictures) } : turn),
+    );
+    const written = { text: draft.text, pictures: named(draft.pictures) };
+    const state: SavedState = { version: 2, turns: saved, settings, model, weights, kv, draft: written };
     const all = [...turns.flatMap((turn) => (turn.role === 'user' ? turn.pictures : [])), ...draft.pictures];
     const used = new Map(all.map(({ id, blob }) => [id, blob]));
     const kept = new Set(await done(database.transaction(PICTURES).objectStore(PICTURES).getAllKeys()));
@@ -111,12 +116,6 @@ export class Saved {
     const pictures = transaction.objectStore(PICTURES);
     for (const { id, content } of fresh) pictures.put(content, id);
     for (const id of kept) if (!used.has(String(id))) pictures.delete(id);
-    const named = (those: readonly Picture[]) => those.map(({ id, name }): SavedPicture => ({ id, name }));
-    const saved = turns.map(
-      (turn): SavedTurn => (turn.role === 'user' ? { ...turn, pictures: named(turn.pictures) } : turn),
-    );
-    const written = { text: draft.text, pictures: named(draft.pictures) };
-    const state: SavedState = { version: 2, turns: saved, settings, model, weights, kv, draft: written };
     transaction.objectStore(STATE).put(state, KEY);
     await new Promise<void>((resolve, reject) => {
       transaction.oncomplete = () => resolve();

@@ -70,25 +70,32 @@ export class AttentionView {
     return `${matchMedia('(hover: none)').matches ? 'Tap' : 'Point at'} a word of the answer.`;
   }
 
+  /** All of the answer at hand, where nothing of it has been looked at. */
+  lookAtAll(): void {
+    if (!this.#word && this.#answer) this.look(0, this.#answer.text.length);
+  }
+
   /** The characters `[start, end)` of the answer at hand. */
   look(start: number, end: number): void {
     const answer = this.#answer;
-    if (!answer || answer.status === 'running' || this.#pictures.length === 0) return;
+    if (!answer || answer.status === 'running' || answer.text === '' || this.#pictures.length === 0) return;
     if (this.#word?.start === start && this.#word.end === end) return;
     const before = spaceBefore(answer.tokens, answer.text);
     const range = tokensOf(answer.tokens, start + before, end + before);
     if (!range) return;
-    const word = { text: answer.text.slice(start, end), start, end };
+    const whole = start === 0 && end === answer.text.length;
+    const word = { text: whole ? 'The answer' : `"${answer.text.slice(start, end)}"`, start, end };
     this.#word = word;
     this.#mark(word);
-    this.onWord(answer, word);
+    // All words together need no mark.
+    this.onWord(answer, whole ? { ...word, end: start } : word);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#compute(answer, word, range), PASSING_MS);
   }
 
   #compute(answer: AnswerTurn, word: Word, range: { from: number; to: number }): void {
     this.#latest.run(async () => {
-      this.#status.textContent = `Computing where "${word.text}" looked`;
+      this.#status.textContent = `${word.text}: computing where it looked`;
       try {
         const attention = await this.#cached(answer, range.from, range.to);
         if (this.#word !== word) return;
@@ -156,7 +163,7 @@ export class AttentionView {
       paint(canvas, heatOf(image, attention.layers, layer), image.columns, image.rows);
     });
     const share = shares.map((value) => `${Math.round(value * 100)} %`).join(', ');
-    this.#status.textContent = `"${this.#word?.text ?? ''}" gave ${share} of its attention to the picture${shares.length > 1 ? 's, in order' : ''}.`;
+    this.#status.textContent = `${this.#word?.text ?? ''} gave ${share} of its attention to the picture${shares.length > 1 ? 's, in order' : ''}.`;
   }
 
   #listWords(): void {

@@ -10,6 +10,8 @@ import { stripView } from './strip-view';
 import type { Word } from './words';
 
 const KEY = 'monolens-inside';
+/** With fewer parameters than this the CPU takes a moment for a pass. */
+const SMALL = 50e6;
 /** As in the style sheet: from this width on the panel stands beside the conversation. */
 const WIDE = '(min-width: 70rem)';
 
@@ -61,6 +63,7 @@ export class Inspector {
     this.#set(open);
     // On a small screen the panel is in the way more often than not, so opening it there says nothing for the next visit.
     if (matchMedia(WIDE).matches) localStorageSet(KEY, open ? 'open' : 'closed');
+    if (open) this.#lookAtAll();
     if (open) byId('inspector-title').focus();
     else this.#toggle.focus();
   }
@@ -75,7 +78,16 @@ export class Inspector {
   show(answer: AnswerTurn | undefined): void {
     this.answer = answer;
     this.attention.show(answer, answer ? this.host.picturesFor(answer) : []);
+    this.#lookAtAll();
     this.refresh();
+  }
+
+  /** Shows where the answer looked before anybody asks, where that costs next to nothing and somebody may see it. */
+  #lookAtAll(): void {
+    const { info } = this;
+    // A software GPU compiles kernels for longer than anybody waits.
+    const isCheap = info && (info.device.isGpu || (info.device.kind === 'cpu' && info.parameters < SMALL));
+    if (this.isOpen && isCheap && this.answer?.status === 'done') this.attention.lookAtAll();
   }
 
   /** Draws the token sequence and the figures anew. */
