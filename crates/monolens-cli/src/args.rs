@@ -133,22 +133,22 @@ impl StorageArgs {
 #[derive(Args, Clone, Debug, Default)]
 pub struct SamplingArgs {
     /// 0 takes the likeliest token; higher is more varied
-    #[arg(long, value_parser = temperature, help_heading = "Sampling")]
+    #[arg(long, allow_negative_numbers = true, value_parser = temperature, help_heading = "Sampling")]
     pub temperature: Option<f32>,
     /// Choose among this many likeliest tokens; 0 is no limit
-    #[arg(long, value_name = "K", help_heading = "Sampling")]
+    #[arg(long, allow_negative_numbers = true, value_name = "K", help_heading = "Sampling")]
     pub top_k: Option<u32>,
     /// Choose among the likeliest tokens that make up this probability
-    #[arg(long, value_name = "P", value_parser = probability, help_heading = "Sampling")]
+    #[arg(long, allow_negative_numbers = true, value_name = "P", value_parser = probability, help_heading = "Sampling")]
     pub top_p: Option<f32>,
     /// Above 1: make tokens that occurred in the answer less likely
-    #[arg(long, value_name = "R", value_parser = penalty, help_heading = "Sampling")]
+    #[arg(long, allow_negative_numbers = true, value_name = "R", value_parser = penalty, help_heading = "Sampling")]
     pub repetition_penalty: Option<f32>,
     /// Same seed, same answer (default: a new one each time)
     #[arg(long, help_heading = "Sampling")]
     pub seed: Option<u64>,
     /// Longest answer, in tokens
-    #[arg(long, value_name = "N", help_heading = "Sampling", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", help_heading = "Sampling", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_new_tokens: Option<u32>,
 }
 
@@ -271,7 +271,8 @@ mod tests {
     #[test]
     fn sampling_numbers_are_checked() {
         for bad in [["--top-p", "0"], ["--temperature", "-1"], ["--repetition-penalty", "nan"]] {
-            assert!(Cli::try_parse_from(["monolens", "run", bad[0], bad[1]]).is_err(), "{bad:?}");
+            let refused = Cli::try_parse_from(["monolens", "run", bad[0], bad[1]]).unwrap_err().to_string();
+            assert!(refused.contains(": expected a number"), "{refused}");
         }
     }
 }

@@ -188,7 +188,8 @@ mod tests {
         let tokenizer = tokenizer();
         let ids_of = |text: &str| tokenizer.encode(text).unwrap()[1..].to_vec();
         let question = || Message::new(Role::User, "a");
-        let answer = |text: &str, ids: &[u32]| Message { ids: ids.into(), ..Message::new(Role::Assistant, text) };
+        let answer =
+            |text: &str, ids: &[u32]| Message { ids: ids.into(), ..Message::new(Role::Assistant, text) };
         // Letter by letter, which is not how the text is cut into tokens.
         let own: Vec<u32> = "the box".chars().flat_map(|c| ids_of(&c.to_string())).collect();
         assert_ne!(own, ids_of("the box"));

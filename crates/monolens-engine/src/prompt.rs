@@ -41,11 +41,7 @@ impl Prompt {
     }
 
     /// The prompt of these parts in order.
-    pub(crate) fn of_parts(
-        model: &Model,
-        parts: Vec<Part>,
-        images: Vec<Image>,
-    ) -> Result<Self, EngineError> {
+    pub(crate) fn of_parts(model: &Model, parts: Vec<Part>, images: Vec<Image>) -> Result<Self, EngineError> {
         let tiles: Vec<usize> = images.iter().map(|image| image.tiles().count()).collect();
         let per_tile = model.config().num_image_token();
         let prompt = monolens_models::prompt::Prompt::from_parts(model.tokenizer(), parts, &tiles, per_tile)?;
