@@ -1,6 +1,6 @@
 //! One conversation turn on its way through the model.
 
-use crate::kv::{PageId, PageKey, TokenKey};
+use crate::kv::{PageId, PageKey, Row, TokenKey};
 use crate::prompt::Tiles;
 use crate::visual::PlaceId;
 use monolens_graph::batch::{NO_VISUAL, PAGE_SIZE};
@@ -117,29 +117,30 @@ impl Sequence {
         done.iter().filter_map(|tile| self.held.remove(tile)).collect()
     }
 
-    /// Full pages that may be taken from the prefix cache: at least one token must remain to be computed.
-    pub fn reusable_pages(&self) -> usize {
-        self.tokens.len().saturating_sub(1) / PAGE_SIZE
+    /// Tokens that may be taken from the prefix cache: at least one must remain to be computed.
+    pub fn reusable(&self) -> usize {
+        self.tokens.len().saturating_sub(1)
     }
 
     /// The key of page `page`, whose tokens must all be known.
     pub fn key(&mut self, page: usize, rope: &Rope) -> PageKey {
         while self.keys.len() <= page {
             let from = self.keys.len() * PAGE_SIZE;
-            let tokens =
-                (from..from + PAGE_SIZE).map(|at| (self.token_key(at), rotation(rope, self.call_length(at))));
-            let key = PageKey::chain(self.keys.last(), tokens);
+            let rows = (from..from + PAGE_SIZE).map(|at| self.row(at, rope));
+            let key = PageKey::chain(self.keys.last(), rows);
             self.keys.push(key);
         }
         self.keys[page]
     }
 
-    fn token_key(&self, position: usize) -> TokenKey {
+    /// A token as far as its keys and values go.
+    pub fn row(&self, position: usize, rope: &Rope) -> Row {
         let visual = match self.visual(position) {
             NO_VISUAL => None,
             number => self.tiles.key(number),
         };
-        visual.unwrap_or(TokenKey::Text(self.tokens[position]))
+        let token = visual.unwrap_or(TokenKey::Text(self.tokens[position]));
+        (token, rotation(rope, self.call_length(position)))
     }
 
     /// The rotations of rows `from..to`, as [`monolens_graph::batch::ROPE`].

@@ -92,7 +92,7 @@ impl Engine {
             kv_bytes_per_token: kv_bytes_per_token(&self.blueprint.decoder),
             kv_tokens: pool.capacity() * PAGE_SIZE,
             kv_tokens_used: (pool.capacity() - pool.available()) * PAGE_SIZE,
-            kv_tokens_cached: pool.idle() * PAGE_SIZE,
+            kv_tokens_cached: pool.idle_tokens(),
         }
     }
 

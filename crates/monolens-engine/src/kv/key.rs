@@ -13,6 +13,10 @@ pub enum TokenKey {
     Visual(ContentHash, u32),
 }
 
+/// A token as far as its keys and values go: what it is, and the base of its rotation (spec §6: with dynamic scaling the
+/// base depends on the length of the call that wrote the token).
+pub type Row = (TokenKey, u64);
+
 /// Identifies a full page by its own tokens, the pages before it and the rotation of each token.
 ///
 /// A cryptographic hash: on a server, nobody can make a prompt whose pages are taken for another's.
@@ -20,9 +24,8 @@ pub enum TokenKey {
 pub struct PageKey([u8; 32]);
 
 impl PageKey {
-    /// The key of a page after `previous`, with its tokens and the rotation base of each (spec §6: with dynamic
-    /// scaling the base depends on the length of the call that wrote the token).
-    pub fn chain(previous: Option<&PageKey>, tokens: impl IntoIterator<Item = (TokenKey, u64)>) -> Self {
+    /// The key of a page after `previous`, with these rows.
+    pub fn chain(previous: Option<&PageKey>, rows: impl IntoIterator<Item = Row>) -> Self {
         let mut hash = Sha256::new();
         match previous {
             None => hash.update([0]),
@@ -31,7 +34,7 @@ impl PageKey {
                 hash.update(key.0);
             }
         }
-        for (token, base) in tokens {
+        for (token, base) in rows {
             match token {
                 TokenKey::Text(id) => {
                     hash.update([2]);
@@ -59,7 +62,7 @@ impl fmt::Debug for PageKey {
 mod tests {
     use super::*;
 
-    const TEXT: [(TokenKey, u64); 2] = [(TokenKey::Text(7), 1), (TokenKey::Text(8), 1)];
+    const TEXT: [Row; 2] = [(TokenKey::Text(7), 1), (TokenKey::Text(8), 1)];
 
     #[test]
     fn equal_content_gives_equal_keys() {

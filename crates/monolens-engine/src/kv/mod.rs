@@ -3,7 +3,7 @@
 mod key;
 mod pool;
 
-pub use key::{PageKey, TokenKey};
+pub use key::{PageKey, Row, TokenKey};
 pub use pool::{PageId, PagePool};
 
 use monolens_graph::batch::PAGE_SIZE;

@@ -1,6 +1,7 @@
 //! The page pool: reference counts, the prefix cache and eviction.
 
-use super::PageKey;
+use super::{PageKey, Row};
+use monolens_graph::batch::PAGE_SIZE;
 use std::collections::{BTreeMap, HashMap};
 
 /// Number of a page.
@@ -12,16 +13,29 @@ pub type PageId = u32;
 /// holds it, but its key is known, so a later prompt with the same beginning takes it again). When no page is free, the
 /// idle page that was released first is evicted. A sequence releases its pages last page first, so that the ends of
 /// conversations go before their beginnings.
+///
+/// The last page of a sequence is seldom full. It stays known too, as a **tail**, by the page before it and its rows:
+/// whoever goes on from there takes it for itself, as far as its rows are the same, and writes its own behind them.
 #[derive(Debug)]
 pub struct PagePool {
     references: Vec<u32>,
     key_of: Vec<Option<PageKey>>,
     by_key: HashMap<PageKey, PageId>,
+    tail_of: Vec<Option<Tail>>,
+    /// Of tails with the same page before them the newest.
+    by_before: HashMap<Option<PageKey>, PageId>,
     free: Vec<PageId>,
     idle: BTreeMap<u64, PageId>,
     idle_since: Vec<u64>,
     clock: u64,
     evictions: u64,
+}
+
+/// What is in a page that is not full.
+#[derive(Debug)]
+struct Tail {
+    before: Option<PageKey>,
+    rows: Vec<Row>,
 }
 
 impl PagePool {
@@ -31,6 +45,8 @@ impl PagePool {
             references: vec![0; pages],
             key_of: vec![None; pages],
             by_key: HashMap::new(),
+            tail_of: (0..pages).map(|_| None).collect(),
+            by_before: HashMap::new(),
             free: (0..pages as PageId).rev().collect(),
             idle: BTreeMap::new(),
             idle_since: vec![0; pages],
@@ -49,9 +65,11 @@ impl PagePool {
         self.free.len() + self.idle.len()
     }
 
-    /// Pages that nobody holds but whose content can be reused.
-    pub fn idle(&self) -> usize {
-        self.idle.len()
+    /// Tokens in pages that nobody holds but whose content can be reused.
+    pub fn idle_tokens(&self) -> usize {
+        let tokens =
+            |&page: &PageId| self.tail_of[page as usize].as_ref().map_or(PAGE_SIZE, |tail| tail.rows.len());
+        self.idle.values().map(tokens).sum()
     }
 
     /// Pages that lost their content to make room.
@@ -74,6 +92,9 @@ impl PagePool {
     }
 
     fn forget(&mut self, page: PageId) {
+        if let Some(tail) = self.tail_of[page as usize].take() {
+            self.by_before.remove(&tail.before);
+        }
         if let Some(key) = self.key_of[page as usize].take() {
             self.by_key.remove(&key);
         }
@@ -109,6 +130,39 @@ impl PagePool {
         }
     }
 
+    /// Lets go of a page that is not full but holds these rows behind the page `before`.
+    pub fn release_tail(&mut self, page: PageId, before: Option<PageKey>, rows: Vec<Row>) {
+        let at = page as usize;
+        if self.references[at] == 1 && self.key_of[at].is_none() {
+            if let Some(older) = self.by_before.insert(before, page) {
+                self.tail_of[older as usize] = None;
+                self.idle.remove(&self.idle_since[older as usize]);
+                self.free.push(older);
+            }
+            self.tail_of[at] = Some(Tail { before, rows });
+        }
+        self.release(page);
+    }
+
+    /// Takes the tail behind the page `before`, if it begins with some of these rows; with how many. The others of its
+    /// rows are lost.
+    pub fn take_tail(
+        &mut self,
+        before: Option<PageKey>,
+        rows: impl Iterator<Item = Row>,
+    ) -> Option<(PageId, usize)> {
+        let page = *self.by_before.get(&before)?;
+        let tail = self.tail_of[page as usize].as_ref()?;
+        let same = tail.rows.iter().zip(rows).take_while(|(known, wanted)| *known == wanted).count();
+        if same == 0 {
+            return None;
+        }
+        self.forget(page);
+        self.idle.remove(&self.idle_since[page as usize]);
+        self.references[page as usize] = 1;
+        Some((page, same))
+    }
+
     /// Lets go of a page once.
     pub fn release(&mut self, page: PageId) {
         let at = page as usize;
@@ -117,7 +171,7 @@ impl PagePool {
         if self.references[at] > 0 {
             return;
         }
-        if self.key_of[at].is_some() {
+        if self.key_of[at].is_some() || self.tail_of[at].is_some() {
             self.clock += 1;
             self.idle_since[at] = self.clock;
             self.idle.insert(self.clock, page);
@@ -136,6 +190,8 @@ impl PagePool {
         self.free.extend(std::mem::take(&mut self.idle).into_values());
         self.by_key.clear();
         self.key_of.fill(None);
+        self.by_before.clear();
+        self.tail_of.fill_with(|| None);
     }
 }
 
@@ -156,7 +212,14 @@ mod tests {
                 assert_eq!(state, u32::from(references == 0), "page {page} is either held, free or idle");
             }
             assert!(self.free.iter().all(|&p| self.key_of[p as usize].is_none()));
-            assert!(self.idle.values().all(|&p| self.key_of[p as usize].is_some()));
+            let is_tail = |page: PageId| self.tail_of[page as usize].is_some();
+            assert!(self.idle.values().all(|&p| self.key_of[p as usize].is_some() != is_tail(p)));
+            let tails: Vec<PageId> = (0..self.capacity() as PageId).filter(|&p| is_tail(p)).collect();
+            assert!(tails.iter().all(|p| self.idle.values().any(|idle| idle == p)), "tails are idle");
+            assert_eq!(tails.len(), self.by_before.len());
+            for &tail in self.by_before.values() {
+                assert!(is_tail(tail));
+            }
             for (key, &page) in &self.by_key {
                 assert_eq!(self.key_of[page as usize].as_ref(), Some(key));
             }
@@ -168,6 +231,10 @@ mod tests {
         PageKey::chain(None, [(TokenKey::Text(n), 0)])
     }
 
+    fn rows(count: usize, base: u64) -> Vec<Row> {
+        (0..count).map(|n| (TokenKey::Text(n as u32), base)).collect()
+    }
+
     #[test]
     fn random_operations_never_leak_a_page() {
         let mut random = SplitMix::new(1);
@@ -175,7 +242,7 @@ mod tests {
             let mut pool = PagePool::new(1 + round % 13);
             let mut held = Vec::new();
             for _ in 0..300 {
-                match random.below(5) {
+                match random.below(7) {
                     0 | 1 => match pool.allocate() {
                         Some(page) => held.push(page),
                         None => assert_eq!(pool.available(), 0),
@@ -185,6 +252,16 @@ mod tests {
                         pool.publish(page, key(random.below(20) as u32));
                     }
                     3 if !held.is_empty() => pool.release(held.swap_remove(random.below(held.len()))),
+                    4 if !held.is_empty() => {
+                        let page = held.swap_remove(random.below(held.len()));
+                        let before = (random.below(3) > 0).then(|| key(random.below(5) as u32));
+                        pool.release_tail(page, before, rows(1 + random.below(15), 0));
+                    }
+                    5 => {
+                        let before = (random.below(3) > 0).then(|| key(random.below(5) as u32));
+                        let wanted = rows(random.below(16), random.below(2) as u64);
+                        held.extend(pool.take_tail(before, wanted.into_iter()).map(|(page, _)| page));
+                    }
                     _ => {
                         let key = key(random.below(20) as u32);
                         let known = pool.contains(&key);
@@ -231,6 +308,31 @@ mod tests {
     }
 
     #[test]
+    fn a_page_that_is_not_full_is_gone_on_with_by_the_first_who_begins_alike() {
+        let mut pool = PagePool::new(3);
+        let (a, b) = (pool.allocate().unwrap(), pool.allocate().unwrap());
+        pool.publish(a, key(1));
+        pool.release_tail(b, Some(key(1)), rows(9, 0));
+        pool.release(a);
+        pool.check(&[]);
+        assert_eq!(pool.idle_tokens(), PAGE_SIZE + 9);
+        // Another beginning, another rotation: not the same rows.
+        assert_eq!(pool.take_tail(None, rows(9, 0).into_iter()), None);
+        assert_eq!(pool.take_tail(Some(key(1)), rows(9, 7).into_iter()), None);
+        // As far as it is the same, and for one only.
+        let wanted = rows(5, 0).into_iter().chain(rows(9, 7));
+        assert_eq!(pool.take_tail(Some(key(1)), wanted), Some((b, 5)));
+        assert_eq!(pool.take_tail(Some(key(1)), rows(9, 0).into_iter()), None);
+        pool.check(&[b]);
+        // A newer one takes the place of an older one.
+        let c = pool.allocate().unwrap();
+        pool.release_tail(b, Some(key(1)), rows(9, 0));
+        pool.release_tail(c, Some(key(1)), rows(4, 0));
+        pool.check(&[]);
+        assert_eq!(pool.take_tail(Some(key(1)), rows(9, 0).into_iter()), Some((c, 4)));
+    }
+
+    #[test]
     fn of_two_pages_with_the_same_content_one_is_known() {
         let mut pool = PagePool::new(2);
         let (a, b) = (pool.allocate().unwrap(), pool.allocate().unwrap());
@@ -239,7 +341,7 @@ mod tests {
         pool.release(b);
         pool.release(a);
         pool.check(&[]);
-        assert_eq!((pool.idle(), pool.available()), (1, 2));
+        assert_eq!((pool.idle_tokens(), pool.available()), (PAGE_SIZE, 2));
     }
 
     #[test]
@@ -253,6 +355,6 @@ mod tests {
         pool.check(&[b]);
         assert!(!pool.contains(&key(1)) && !pool.contains(&key(2)));
         pool.release(b);
-        assert_eq!((pool.idle(), pool.available()), (0, 2));
+        assert_eq!((pool.idle_tokens(), pool.available()), (0, 2));
     }
 }

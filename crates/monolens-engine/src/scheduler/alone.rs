@@ -4,7 +4,6 @@ use super::{Scheduler, adopt, grant_places};
 use crate::EngineError;
 use crate::kv::pages_for;
 use crate::sequence::Sequence;
-use monolens_graph::batch::PAGE_SIZE;
 
 /// A sequence that has the device to itself: see [`Scheduler::begin_alone`].
 pub(crate) struct Alone {
@@ -25,7 +24,7 @@ impl Scheduler {
     pub fn begin_alone(&mut self, mut sequence: Sequence, reusable: usize) -> Result<(), EngineError> {
         self.preempt_all();
         if self.limits.prefix_cache {
-            adopt(&mut sequence, &mut self.pool, &self.rope, reusable / PAGE_SIZE);
+            adopt(&mut sequence, &mut self.pool, &self.rope, reusable);
         }
         while sequence.pages.len() < pages_for(sequence.tokens().len()) {
             let Some(page) = self.pool.allocate() else {

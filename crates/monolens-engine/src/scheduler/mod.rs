@@ -128,7 +128,7 @@ impl Scheduler {
         self.running.get_mut(&key)
     }
 
-    /// Takes a sequence out; its full pages stay in the prefix cache.
+    /// Takes a sequence out; its pages stay in the prefix cache.
     pub fn remove(&mut self, key: Key) {
         if let Some(sequence) = self.running.remove(&key) {
             self.give_back(sequence);
@@ -137,6 +137,17 @@ impl Scheduler {
     }
 
     fn give_back(&mut self, mut sequence: Sequence) -> Sequence {
+        let full = sequence.computed / PAGE_SIZE;
+        // Behind pages that are not known nobody would find it.
+        let is_tail = sequence.computed % PAGE_SIZE > 0 && sequence.published == full;
+        if is_tail && self.limits.prefix_cache {
+            self.pool.release_all(sequence.pages.drain(full + 1..));
+            let before = full.checked_sub(1).map(|page| sequence.key(page, &self.rope));
+            let rows = (full * PAGE_SIZE..sequence.computed).map(|at| sequence.row(at, &self.rope)).collect();
+            if let Some(page) = sequence.pages.pop() {
+                self.pool.release_tail(page, before, rows);
+            }
+        }
         self.pool.release_all(sequence.pages.iter().copied());
         sequence.held.values().for_each(|&place| self.places.release(place));
         sequence.reset();
@@ -302,23 +313,31 @@ fn needed_pages(sequence: &mut Sequence, pool: &PagePool, rope: &Rope, prefix_ca
     if !prefix_cache {
         return all;
     }
-    let held = (0..sequence.reusable_pages())
+    let held = (0..sequence.reusable() / PAGE_SIZE)
         .map(|page| sequence.key(page, rope))
         .take_while(|key| pool.is_held(key))
         .count();
     all - held
 }
 
-/// Takes pages from the prefix cache as far as it goes, up to `most` pages.
+/// Takes pages from the prefix cache as far as it goes, up to `most` tokens.
 fn adopt(sequence: &mut Sequence, pool: &mut PagePool, rope: &Rope, most: usize) {
-    while sequence.computed == sequence.pages.len() * PAGE_SIZE
-        && sequence.pages.len() < sequence.reusable_pages().min(most)
-    {
+    if sequence.computed != sequence.pages.len() * PAGE_SIZE {
+        return;
+    }
+    let most = most.min(sequence.reusable());
+    while sequence.computed + PAGE_SIZE <= most {
         let key = sequence.key(sequence.pages.len(), rope);
         let Some(page) = pool.find(&key) else { break };
         sequence.pages.push(page);
         sequence.computed += PAGE_SIZE;
         sequence.published = sequence.pages.len();
+    }
+    let before = sequence.pages.len().checked_sub(1).map(|page| sequence.key(page, rope));
+    let rows = (sequence.computed..most).map(|at| sequence.row(at, rope));
+    if let Some((page, rows)) = pool.take_tail(before, rows) {
+        sequence.pages.push(page);
+        sequence.computed += rows;
     }
 }
 
