@@ -50,6 +50,13 @@ async function storedChunk(index: number): Promise<FakeFile> {
   throw new Error('no folder');
 }
 
+function cutTheNetwork(): void {
+  server.intercept = (_name, _request, response) => {
+    response.destroy();
+    return true;
+  };
+}
+
 async function failure(work: Promise<unknown>): Promise<string> {
   const error: unknown = await work.then(
     () => 'nothing failed',
@@ -164,12 +171,12 @@ describe('with a manifest', () => {
 
   it('works without the network once all is stored', async () => {
     await open().read(WEIGHTS, 0, SIZE);
-    server.intercept = (_name, _request, response) => {
-      response.destroy();
-      return true;
-    };
-    const bytes = await open().read(WEIGHTS, 0, SIZE);
+    cutTheNetwork();
+    const told: unknown[] = [];
+    const bytes = await open({ store, onProgress: ({ retry }) => retry && told.push(retry) }).read(WEIGHTS, 0, SIZE);
     expect(Buffer.from(bytes).equals(testBytes(SIZE))).toBe(true);
+    // Nobody had to wait for tries that were bound to fail.
+    expect(told).toEqual([]);
   });
 
   it('works when the storage is full, and says so', async () => {
@@ -181,6 +188,25 @@ describe('with a manifest', () => {
 });
 
 describe('without a manifest', () => {
+  it('works at once without the network once all is stored, and knows what was not there', async () => {
+    const first = open();
+    await first.read(WEIGHTS, 0, SIZE);
+    expect(await first.size('added_tokens.json')).toBeUndefined();
+    cutTheNetwork();
+    const told: unknown[] = [];
+    const again = open({ store, onProgress: ({ retry }) => retry && told.push(retry) });
+    expect(await again.size('added_tokens.json')).toBeUndefined();
+    expect(Buffer.from(await again.read(WEIGHTS, 0, SIZE)).equals(testBytes(SIZE))).toBe(true);
+    expect(told).toEqual([]);
+    // What nobody asked for before is not known.
+    expect(await failure(again.size('other.json'))).toBe('network');
+    // It is there by now.
+    server.intercept = undefined;
+    server.files.set('added_tokens.json', new TextEncoder().encode('{"a": 1}'));
+    expect(await open().size('added_tokens.json')).toBe(8);
+    expect(new TextDecoder().decode(await open().read('added_tokens.json', 0, 8))).toBe('{"a": 1}');
+  });
+
   it('reads a file of several chunks and asks for one byte on the next visit', async () => {
     const bytes = testBytes(9 * MIB + 77);
     server.files.set(WEIGHTS, bytes);

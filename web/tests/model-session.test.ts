@@ -63,7 +63,11 @@ beforeEach(() => {
   loads.length = 0;
   events = [];
   document.body.innerHTML = '<span id="model-name"></span><div id="notices"></div><div id="load-status"></div>';
-  session = new ModelSession(
+  session = makeSession({ backend: 'wgpu', context: 512 });
+});
+
+function makeSession(options: MonolensOptions): ModelSession {
+  return new ModelSession(
     {
       loaded: () => events.push('loaded'),
       unloaded: () => events.push('unloaded'),
@@ -71,10 +75,10 @@ beforeEach(() => {
       say: () => undefined,
       chooseFolder: () => events.push('choose folder'),
     },
-    { backend: 'wgpu', context: 512 },
+    options,
     false,
   );
-});
+}
 
 /** Begins to load `source` and gives what is under way. */
 function begin(source: string, how = session.how): FakeLoad {
@@ -155,6 +159,7 @@ describe('a model that cannot be loaded', () => {
   });
 
   it('is offered in fewer bits where memory was short', async () => {
+    session = makeSession({ backend: 'wgpu' });
     await begin('a/').succeed();
     const second = begin('b/', { backend: 'wgpu', weights: '8bit', kv: undefined });
     second.reach('weights');
@@ -175,6 +180,20 @@ describe('a model that cannot be loaded', () => {
     expect(session.model).toBe(first.model);
     expect(shown()).toMatchObject({ name: 'a', error: undefined, loading: false });
     expect(shown().text).toContain('Loading was cancelled.');
+  });
+});
+
+describe('a context that the address asks for', () => {
+  it('is named where it does not fit, and the model can be loaded without it', async () => {
+    await begin('a/').fail('out-of-memory');
+    expect(shown().text).toContain('a smaller context than the address of this page asks for');
+    expect(loads.at(-1)?.options.context).toBe(512);
+    press("Try with the model's own context");
+    expect(loads.at(-1)).toMatchObject({ source: 'a/' });
+    expect(loads.at(-1)?.options.context).toBeUndefined();
+    // Then it is the weights.
+    await loads.at(-1)?.fail('out-of-memory');
+    expect(shown().buttons).toContain('Try with 4 bits');
   });
 });
 

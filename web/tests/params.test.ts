@@ -20,7 +20,16 @@ it.each([
   ['?tier=best', '"tier=best" (expected baseline, half, subgroups or matrix)'],
   ['?context=abc', '"context=abc" (expected a whole number over 0)'],
   ['?context=5', '"context=5" (expected 64 or more)'],
+  ['?context=999999999', '"context=999999999" (expected 16777216 or fewer)'],
+  ['?selftest=maybe', '"selftest=maybe" (expected 0 or 1)'],
+  ['?Backend=cpu', '"Backend=cpu" (expected the name backend)'],
 ])('what it says wrongly (%s) is told and not used', (search, told) => {
   expect(params(`${search}&software=1`)).toMatchObject({ options: { allowSoftware: true }, refused: [told] });
   expect(Object.keys(params(search).options)).toEqual([]);
+});
+
+it('of what it says twice the first counts, and that is told', () => {
+  const given = params('?weights=4bit&weights=8bit&software=yes');
+  expect(given.options).toEqual({ weights: '4bit' });
+  expect(given.refused).toEqual(['"software=yes" (expected 0 or 1)', 'a second "weights"']);
 });

@@ -45,6 +45,8 @@ export class App {
   #saving = new Latest();
   #saveTimer: ReturnType<typeof setTimeout> | undefined;
   #announcer = new Announcer();
+  /** Whether what was kept of the last visit is here: before that nothing may take its place. */
+  #restored = false;
   /** What was kept of an earlier visit: what this visit's address says instead counts for this visit only. */
   #kept: Pick<State, 'weights' | 'kv'> = {};
   #running: { answer: Answer; turn: AnswerTurn } | undefined;
@@ -124,6 +126,7 @@ export class App {
     } catch {
       notify('saving', 'info', 'This browser does not let the page keep the conversation (a private window?).');
     }
+    this.#restored = true;
     this.#showAll();
     void this.#examples.load();
     if (this.params.model) await this.#session.load(this.params.model);
@@ -142,9 +145,19 @@ export class App {
     });
     document.addEventListener('keydown', (event) => {
       // In a dialog, Esc closes the dialog.
-      if (event.key === 'Escape' && !document.querySelector('dialog[open]')) this.#running?.answer.stop();
+      if (event.key !== 'Escape' || document.querySelector('dialog[open]')) return;
+      if (this.#running) this.#running.answer.stop();
+      else this.#inspector.closeSheet();
     });
-    const look = (event: Event) => {
+    // What is not written yet is lost with the page; most browsers end what was begun.
+    addEventListener('pagehide', () => this.#save());
+    let pointer = { x: -1, y: -1 };
+    document.addEventListener('pointermove', ({ clientX: x, clientY: y }) => {
+      pointer = { x, y };
+    });
+    const look = (event: MouseEvent) => {
+      // A word that has moved below a pointer at rest is not pointed at.
+      if (event.type === 'pointerover' && event.clientX === pointer.x && event.clientY === pointer.y) return;
       const word = (event.target as Element).closest?.<HTMLElement>('.answer .word');
       const turn = word && this.#transcript.answerAt(word);
       if (!word || !turn || turn.status === 'running' || !this.#inspector.isOpen) return;
@@ -379,6 +392,7 @@ export class App {
   #save(): void {
     clearTimeout(this.#saveTimer);
     this.#saveTimer = undefined;
+    if (!this.#restored) return;
     const { remembered: model, how } = this.#session;
     const { options } = this.params;
     const weights = how.weights === options.weights ? options.weights && this.#kept.weights : how.weights;

@@ -1,6 +1,6 @@
 import type { Progress } from '../lib';
 import { byId, h } from './base/dom';
-import { explain } from './base/explain';
+import type { Explanation } from './base/explain';
 import { keepFocus } from './base/focus';
 import { bytes, integer } from './base/format';
 import { textButton } from './base/icons';
@@ -49,9 +49,8 @@ export class LoadStatus {
   }
 
   /** Shows why loading failed, until {@link clear}; `outcome` says what is the case now. */
-  failed(error: unknown, outcome: string, actions: Node[]): void {
+  failed(explanation: Explanation, outcome: string, actions: Node[]): void {
     this.done();
-    const explanation = explain(error, 'loading');
     // What the visitor asked for is no fault.
     const text = explanation.code === 'cancelled' ? h('p', { text: 'Loading was cancelled.' }) : errorView(explanation);
     const hint = outcome === '' ? undefined : h('p', { class: 'hint', text: outcome });

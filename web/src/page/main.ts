@@ -1,6 +1,7 @@
 import './styles/main.css';
 import { App } from './app';
 import { byId } from './base/dom';
+import { ignoreSecondClicks } from './base/double-click';
 import { icon } from './base/icons';
 import { notify, withdrawLater } from './base/notices';
 import { params } from './base/params';
@@ -12,6 +13,7 @@ import { Saved } from './chat/saved';
 const ELSEWHERE_MS = 10_000;
 
 startTheme();
+ignoreSecondClicks();
 for (const [id, name] of [
   ['model-open', 'chip'],
   ['new-conversation', 'plus'],

@@ -10,6 +10,7 @@ import {
   type WeightFormat,
 } from '../lib';
 import { codeOf } from '../lib/errors';
+import { checkReachable } from './base/address';
 import { byId, h } from './base/dom';
 import { explain } from './base/explain';
 import { bytes, plural } from './base/format';
@@ -59,6 +60,8 @@ export class ModelSession {
 
   /** The model that works, or that did before another one took its room: it comes back where that one fails. */
   #last: Choice | undefined;
+  /** Tokens a conversation may have, where the page's address asks for so many. */
+  #context: number | undefined;
   #status = new LoadStatus();
   #loading: AbortController | undefined;
   #name = byId('model-name');
@@ -68,7 +71,8 @@ export class ModelSession {
     private readonly options: MonolensOptions,
     private readonly withSelfTest: boolean,
   ) {
-    const { backend = 'auto', weights, kv } = options;
+    const { backend = 'auto', weights, kv, context } = options;
+    this.#context = context;
     this.how = { backend, weights, kv };
   }
 
@@ -137,8 +141,12 @@ export class ModelSession {
         last = progress.source;
         this.#status.progress(progress);
       };
-      const { weights, kv, ...given } = this.options;
-      const options = { ...given, ...defined(how), signal: loading.signal, onProgress };
+      // What is no address at all is refused by the library.
+      const isUrl = typeof source === 'string' || source instanceof URL;
+      if (isUrl && URL.canParse(source, document.baseURI)) checkReachable(new URL(source, document.baseURI));
+      const { weights, kv, context, ...given } = this.options;
+      const room = this.#context === undefined ? {} : { context: this.#context };
+      const options = { ...given, ...room, ...defined(how), signal: loading.signal, onProgress };
       const model = await Monolens.load(source, options);
       if (loading.signal.aborted) {
         model.dispose();
@@ -186,16 +194,17 @@ export class ModelSession {
 
   async #failed(error: unknown, choice: Choice, mayFallBack: boolean): Promise<void> {
     const retry = this.#retry(error, choice);
+    const explained = explain(error, this.#mayBeTheContext(error) ? 'loading with a wished context' : 'loading');
     const last = this.#last;
     if (this.model && last) {
       const name = nameOf(last.source);
-      this.#status.failed(error, `${name} is still here.`, [...retry, this.#dismiss()]);
+      this.#status.failed(explained, `${name} is still here.`, [...retry, this.#dismiss()]);
       this.host.say(`${name} is still here.`);
       return;
     }
     if (mayFallBack && last && last !== choice) {
       const name = nameOf(last.source);
-      this.#status.failed(error, `${name} is loaded again.`, [...retry, this.#dismiss()]);
+      this.#status.failed(explained, `${name} is loaded again.`, [...retry, this.#dismiss()]);
       this.host.say(`${name} is loaded again.`);
       await this.#load(last, false);
       return;
@@ -205,17 +214,33 @@ export class ModelSession {
     this.#name.title = '';
     this.host.say('No model is loaded.');
     const auto: How = { backend: 'auto', weights: undefined, kv: undefined };
-    const bundled = textButton('box', `Use ${BUNDLED_NAME}`, () => void this.load(BUNDLED, auto));
+    const useBundled = () => {
+      this.#context = undefined;
+      void this.load(BUNDLED, auto);
+    };
+    const bundled = textButton('box', `Use ${BUNDLED_NAME}`, useBundled);
     const own = isBundled(choice.source) && choice.how.backend === 'auto';
-    this.#status.failed(error, '', own ? retry : [...retry, bundled]);
+    this.#status.failed(explained, '', own ? retry : [...retry, bundled]);
   }
 
   /** Ways to try once more what failed. */
   #retry(error: unknown, { source, how }: Choice): HTMLElement[] {
     const again = (label: string, changed: How) =>
       textButton('retry', label, () => void this.load(source, changed), 'primary');
+    if (this.#mayBeTheContext(error)) {
+      const withItsOwn = () => {
+        this.#context = undefined;
+        void this.load(source, how);
+      };
+      return [textButton('retry', "Try with the model's own context", withItsOwn, 'primary')];
+    }
     if (codeOf(error) !== 'out-of-memory' || how.weights === '4bit') return [again('Try again', how)];
     return [again('Try with 4 bits', { ...how, weights: '4bit', kv: '8bit' })];
+  }
+
+  /** Whether it may fail only because the page's address asks for so many tokens. */
+  #mayBeTheContext(error: unknown): boolean {
+    return this.#context !== undefined && ['out-of-memory', 'bad-request'].includes(codeOf(error));
   }
 
   #dismiss(): HTMLElement {

@@ -18,6 +18,8 @@ const READ_AHEAD = 2;
 /** What may be held in memory where the server knows no ranges and the browser keeps nothing for us. */
 const MOST_IN_MEMORY = 1024 ** 3;
 const MANIFEST = 'manifest.json';
+/** What is kept need not wait for a server that does not answer. */
+const ONCE = { delays: [] };
 
 /** Counts since the source was opened, in bytes. */
 export interface SourceProgress {
@@ -126,17 +128,18 @@ export class HttpFiles implements ModelFiles {
     const to = meta ? 1 : this.#chunkBytes;
     let reply: RangeReply;
     try {
-      reply = await this.#remote.request(name, 0, to);
+      reply = await this.#remote.request(name, 0, to, meta ? ONCE : {});
     } catch (error) {
       const offline = error instanceof MonolensError && (error.code === 'network' || error.code === 'cross-origin');
-      if (offline && meta) return { name, size: meta.size, etag: meta.etag };
+      if (offline && meta) return meta.missing ? undefined : { name, size: meta.size, etag: meta.etag };
       throw error;
     }
     if (reply.kind === 'missing' || reply.kind === 'html') {
       if (name === 'config.json' && reply.kind === 'html') {
         throw new MonolensError('not-a-file', `${this.folder}config.json: a web page came instead of a file`);
       }
-      if (meta) await store?.drop(name);
+      if (meta && !meta.missing) await store?.drop(name);
+      await store?.setMeta(name, { size: 0, missing: true });
       return undefined;
     }
     if (reply.kind === 'whole') return this.#openWhole(name, reply.pieces, reply.etag, meta);
@@ -193,22 +196,22 @@ export class HttpFiles implements ModelFiles {
     const { store } = this.options;
     // The first request: that there is a server to wait for is news.
     this.#report({ name: MANIFEST });
-    let text: string | undefined;
+    // Empty where there was none.
+    const kept = (await store?.meta(MANIFEST))?.text;
+    let text = '';
     try {
-      const reply = await this.#remote.request(MANIFEST, 0, this.#chunkBytes);
+      const reply = await this.#remote.request(MANIFEST, 0, this.#chunkBytes, kept === undefined ? {} : ONCE);
       if (reply.kind === 'range') text = new TextDecoder().decode(reply.bytes);
       if (reply.kind === 'whole') text = await new Response(reply.pieces).text();
     } catch (error) {
       // Some hosts say "forbidden" for what is not there. Where all is forbidden the next file tells.
       if (codeOf(error) === 'unauthorized') return undefined;
-      text = (await store?.meta(MANIFEST))?.text;
-      if (codeOf(error) !== 'network' || text === undefined) throw error;
+      if (codeOf(error) !== 'network' || kept === undefined) throw error;
+      text = kept;
     }
-    const manifest = text === undefined ? undefined : parseManifest(text);
-    if (manifest) {
-      this.#chunkBytes = manifest.chunkBytes;
-      if (text !== undefined) await store?.setMeta(MANIFEST, { size: text.length, text });
-    }
+    const manifest = text === '' ? undefined : parseManifest(text);
+    if (manifest) this.#chunkBytes = manifest.chunkBytes;
+    if (manifest || text === '') await store?.setMeta(MANIFEST, { size: text.length, text });
     return manifest;
   }
 
@@ -276,7 +279,7 @@ export class HttpFiles implements ModelFiles {
       if (kept) return kept;
       file.whole = undefined;
     }
-    const reply = await this.#remote.request(file.name, from, from + length, cache);
+    const reply = await this.#remote.request(file.name, from, from + length, { cache });
     if (reply.kind === 'missing') throw new MonolensError('not-found', `${this.folder}${file.name} is gone`);
     if (reply.kind === 'html') {
       throw new MonolensError('not-a-file', `${this.folder}${file.name}: a web page came instead of a file`);

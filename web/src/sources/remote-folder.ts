@@ -20,9 +20,14 @@ export class RemoteFolder {
   ) {}
 
   /** Bytes `[from, to)` of a file. */
-  async request(name: string, from: number, to: number, cache: RequestCache = 'no-store'): Promise<RangeReply> {
+  async request(
+    name: string,
+    from: number,
+    to: number,
+    { cache = 'no-store', delays = this.delays }: { cache?: RequestCache; delays?: readonly number[] } = {},
+  ): Promise<RangeReply> {
     try {
-      const reply = await this.retrying(() => this.#attempt(name, from, to, cache));
+      const reply = await this.retrying(() => this.#attempt(name, from, to, cache), delays);
       this.#reached = true;
       return reply;
     } catch (error) {
@@ -31,8 +36,8 @@ export class RemoteFolder {
     }
   }
 
-  retrying<T>(attempt: () => Promise<T>): Promise<T> {
-    return retrying(attempt, { signal: this.signal, delays: this.delays, onRetry: this.onRetry });
+  retrying<T>(attempt: () => Promise<T>, delays = this.delays): Promise<T> {
+    return retrying(attempt, { signal: this.signal, delays, onRetry: this.onRetry });
   }
 
   /** Runs `work` with the body of a file that comes whole; from the start again where the connection breaks. */

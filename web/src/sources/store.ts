@@ -15,6 +15,8 @@ export interface FileMeta {
   etag?: string | undefined;
   /** For small files that are kept as they are (the manifest). */
   text?: string;
+  /** There was no such file. Without the network too a model's optional files have to be known as missing. */
+  missing?: boolean;
 }
 
 export type StoredChunk =

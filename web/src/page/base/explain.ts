@@ -29,7 +29,7 @@ const TEXTS: Record<ErrorCode, [title: string, advice: string]> = {
     'These files are no model that this page knows.',
     'It runs Mono-InternVL and InternVL-1.5 in the Hugging Face layout: config.json, tokenizer.model and *.safetensors in one folder.',
   ],
-  'bad-image': ['This picture cannot be read.', `${FORMATS} The file may be damaged.`],
+  'bad-image': ['This picture cannot be read.', FORMATS],
   'bad-request': ['The model cannot take this request.', 'Change the question or the settings and try again.'],
   'context-full': [
     'The conversation is longer than the model can remember.',
@@ -77,11 +77,14 @@ const TEXTS: Record<ErrorCode, [title: string, advice: string]> = {
 };
 
 /** What was done when something failed, where other advice than the usual fits. */
-export type Occasion = 'loading' | 'asking without tiles to spare';
+export type Occasion = 'loading' | 'loading with a wished context' | 'asking without tiles to spare';
 
 const ADVICE: Record<Occasion, Partial<Record<ErrorCode, string>>> = {
   loading: {
     'out-of-memory': 'What may fit: weights in 4 bits and keys and values in 8, or a smaller model (Model).',
+  },
+  'loading with a wished context': {
+    'out-of-memory': 'What would fit: a smaller context than the address of this page asks for.',
   },
   'asking without tiles to spare': {
     'out-of-memory':
@@ -93,6 +96,18 @@ const ADVICE: Record<Occasion, Partial<Record<ErrorCode, string>>> = {
 export function explain(error: unknown, occasion?: Occasion): Explanation {
   const code = codeOf(error);
   const [title, usual] = TEXTS[code] ?? TEXTS.internal;
+  const detail = error instanceof Error ? error.message : String(error);
+  // What is wrong with a wish or a picture is said best by who refused it.
+  if (code === 'bad-request' && occasion?.startsWith('loading')) {
+    return { code, title: 'It cannot be loaded that way.', advice: sentence(detail), detail };
+  }
+  if (code === 'bad-request' || code === 'bad-image') return { code, title, advice: sentence(detail), detail };
   const advice = (occasion && ADVICE[occasion][code]) ?? usual;
-  return { code, title, advice, detail: error instanceof Error ? error.message : String(error) };
+  return { code, title, advice, detail };
+}
+
+/** A message of the engine as a sentence of its own, without what it is about. */
+function sentence(text: string): string {
+  const message = text.replace(/^(images?|prompt|conversation)( \([^)]*\))?: /, '');
+  return `${message.charAt(0).toUpperCase()}${message.slice(1)}${/[.!?]$/.test(message) ? '' : '.'}`;
 }

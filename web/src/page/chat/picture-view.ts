@@ -6,8 +6,7 @@ import type { Picture } from './picture';
 
 /** A thumbnail with the tile grid over it, as the model cuts the picture. */
 export function pictureView(picture: Picture, onRemove?: () => void): HTMLElement {
-  const image = h('img', { attrs: { src: picture.url, alt: picture.name, decoding: 'async' } });
-  const frame = h('div', { class: 'picture-frame' }, image);
+  const frame = h('div', { class: 'picture-frame' }, picture.image());
   const caption = h('figcaption');
   const remove = onRemove && iconButton('close', `Remove ${picture.name}`, onRemove, 'remove');
   const figure = h('figure', { class: 'picture' }, h('div', { class: 'picture-box' }, frame, remove), caption);

@@ -36,7 +36,7 @@ export function questionView(question: Question, actions: TurnActions): HTMLElem
   view.append(...(question.pictures.length > 0 ? [pictures] : []), bubble, tools);
 
   const edit = () => {
-    const field = h('textarea', { attrs: { rows: 3, 'aria-label': 'Edit question' } });
+    const field = h('textarea', { attrs: { rows: 3, required: true, 'aria-label': 'Edit question' } });
     field.value = question.text;
     const close = () => {
       const put = () => {
@@ -47,8 +47,8 @@ export function questionView(question: Question, actions: TurnActions): HTMLElem
     };
     const save = (event: Event) => {
       event.preventDefault();
-      const text = field.value.trim();
-      if (text !== '') actions.edit(question, text);
+      field.value = field.value.trim();
+      if (field.reportValidity()) actions.edit(question, field.value);
     };
     const form = h(
       'form',
@@ -132,7 +132,8 @@ export class AnswerView {
       const perSecond = decodeRate(stats);
       const rate = perSecond ? `${perSecond} tokens/s` : '';
       const reused = stats.reusedTokens > 0 ? `${integer(stats.reusedTokens)} tokens reused` : '';
-      const facts = [`first token ${seconds(stats.timeToFirstToken)}`, rate, reused, ending(reason)];
+      const first = stats.generatedTokens > 0 ? `first token ${seconds(stats.timeToFirstToken)}` : '';
+      const facts = [first, rate, reused, ending(reason)];
       nodes.push(h('p', { class: 'hint', text: facts.filter((fact) => fact !== '').join(' · ') }));
     } else if (reason === 'stopped') nodes.push(h('p', { class: 'hint', text: 'stopped' }));
     return nodes;

@@ -1,6 +1,9 @@
 import { type BackendName, type KvFormat, type ModelSource, Monolens, type WeightFormat } from '../../lib';
+import { MonolensError } from '../../lib/errors';
 import { modelFolder } from '../../sources/model-url';
+import { address, checkReachable } from '../base/address';
 import { h } from '../base/dom';
+import { explain } from '../base/explain';
 import { keepFocus } from '../base/focus';
 import { bytes } from '../base/format';
 import { textButton } from '../base/icons';
@@ -16,7 +19,10 @@ export class ModelDialog {
   #url = h('input', {
     attrs: {
       id: 'model-url',
-      type: 'url',
+      type: 'text',
+      inputmode: 'url',
+      autocomplete: 'url',
+      spellcheck: 'false',
       required: true,
       placeholder: 'https://huggingface.co/OpenGVLab/Mono-InternVL-2B',
     },
@@ -49,10 +55,13 @@ export class ModelDialog {
     );
     form.addEventListener('submit', (event) => {
       event.preventDefault();
+      const url = this.#wanted();
+      if (url === undefined) return;
       // Asks the browser to keep what is about to be stored; it may refuse, and then may clear it when space is short.
       void navigator.storage?.persist?.();
-      this.#choose(this.#url.value.trim());
+      this.#choose(url);
     });
+    this.#url.addEventListener('input', () => this.#url.setCustomValidity(''));
     const names: [BackendName, string][] = [
       ['auto', 'Automatic'],
       ['wgpu', 'GPU (WebGPU)'],
@@ -127,6 +136,19 @@ export class ModelDialog {
       this.#choose(await picker.showDirectoryPicker());
     } catch (error) {
       if (!(error instanceof DOMException && error.name === 'AbortError')) this.#files.click();
+    }
+  }
+
+  /** The address in the field; says there what is wrong with one that cannot be read. */
+  #wanted(): string | undefined {
+    try {
+      const url = new URL(address(this.#url.value));
+      checkReachable(url);
+      return url.href;
+    } catch (error) {
+      this.#url.setCustomValidity(error instanceof MonolensError ? explain(error).advice : 'This is no address.');
+      this.#url.reportValidity();
+      return undefined;
     }
   }
 

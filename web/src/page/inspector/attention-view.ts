@@ -126,11 +126,10 @@ export class AttentionView {
 
   #drawPictures(): void {
     const figures = this.#pictures.map((picture) => {
-      const image = h('img', { attrs: { src: picture.url, alt: picture.name, decoding: 'async' } });
       return h(
         'div',
         { class: 'map', attrs: { hidden: true } },
-        image,
+        picture.image(),
         h('canvas', { attrs: { 'aria-hidden': 'true' } }),
       );
     });

@@ -10,7 +10,7 @@ const WHOLE = 1000;
 
 /** The picture with the boxes of a grounding answer, and what each is said to be. */
 export function boxesView(picture: Picture, grounding: Grounded[]): HTMLElement {
-  const frame = h('div', { class: 'boxes-frame' }, h('img', { attrs: { src: picture.url, alt: picture.name } }));
+  const frame = h('div', { class: 'boxes-frame' }, picture.image());
   const drawing = svg('svg', { viewBox: `0 0 ${WHOLE} ${WHOLE}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' });
   frame.append(drawing);
   const phrases = grounding.map(({ phrase, boxes }, i) => {

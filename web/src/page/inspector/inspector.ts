@@ -68,6 +68,11 @@ export class Inspector {
     else this.#toggle.focus();
   }
 
+  /** Closes it where it covers the conversation. */
+  closeSheet(): void {
+    if (this.isOpen && !matchMedia(WIDE).matches) this.open(false);
+  }
+
   #set(open: boolean): void {
     this.#panel.hidden = !open;
     document.body.classList.toggle('inside-open', open);

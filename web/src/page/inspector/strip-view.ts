@@ -23,6 +23,8 @@ const CPU = {
     return `The text experts computed ${sum('text')} rows, the visual experts ${sum('visual')}; drawn by blocks of ${BLOCK_ROWS} tokens.`;
   },
 };
+/** With more blocks than this the lines between them would hide what they part. */
+const MOST_LINES = 48;
 /** Heights of the lanes in the drawing's own units. */
 const LANE = 10;
 const GAP = 2;
@@ -62,7 +64,7 @@ export function stripView(answer: AnswerTurn, device?: ModelInfo['device']['kind
   const drawing = svg(
     'svg',
     {
-      class: 'strip',
+      class: blocks.length > MOST_LINES ? 'strip crowded' : 'strip',
       viewBox: `0 0 ${total} ${height}`,
       preserveAspectRatio: 'none',
       role: 'img',
