@@ -79,6 +79,16 @@ test('a follow-up question about the same picture does no image work', async ({ 
   expect(reused).toBeGreaterThan(visual);
 });
 
+test('nor does the first follow-up of a short conversation', async ({ monolens, site }) => {
+  await monolens.open(site.url);
+  await monolens.openInside();
+  await monolens.choose(example('rocket.png'));
+  await monolens.ask(QUESTION);
+  await expect(monolens.page.getByText(/the visual experts 16;/)).toBeVisible();
+  await monolens.ask('Is it a bird?');
+  await expect(monolens.page.getByText(/^The text experts computed \d+ rows, the visual experts 0;/)).toBeVisible();
+});
+
 test('an example picture is one click away', async ({ monolens, site }) => {
   await monolens.open(site.url);
   await monolens.page.getByRole('button', { name: QUESTION }).first().click();

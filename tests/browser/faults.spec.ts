@@ -71,6 +71,33 @@ test.describe('without WebGPU', () => {
   });
 });
 
+/** A grey TIFF without compression: a head, the pixels, and a directory that says where they are. */
+function tiff(width: number, height: number): Buffer {
+  const pixels = Buffer.alloc(width * height, 150);
+  const entries: [tag: number, type: number, value: number][] = [
+    [256, 4, width],
+    [257, 4, height],
+    [258, 3, 8],
+    [259, 3, 1],
+    [262, 3, 1],
+    [273, 4, 8],
+    [277, 3, 1],
+    [278, 4, height],
+    [279, 4, pixels.length],
+  ];
+  const head = Buffer.from([0x49, 0x49, 42, 0, 0, 0, 0, 0]);
+  head.writeUInt32LE(8 + pixels.length, 4);
+  const directory = Buffer.alloc(2 + 12 * entries.length + 4);
+  directory.writeUInt16LE(entries.length, 0);
+  for (const [i, [tag, type, value]] of entries.entries()) {
+    directory.writeUInt16LE(tag, 2 + 12 * i);
+    directory.writeUInt16LE(type, 4 + 12 * i);
+    directory.writeUInt32LE(1, 6 + 12 * i);
+    directory.writeUInt32LE(value, 10 + 12 * i);
+  }
+  return Buffer.concat([head, pixels, directory]);
+}
+
 test.describe('odd pictures', () => {
   let folder = '';
   test.beforeAll(async () => {
@@ -82,17 +109,34 @@ test.describe('odd pictures', () => {
     };
     await flat('dot.png', 1, 1);
     await flat('huge.png', 6000, 5000);
+    await flat('too-large.png', 9000, 6000);
+    await writeFile(join(folder, 'plain.tiff'), tiff(90, 60));
     await writeFile(join(folder, 'no-picture.png'), 'this is no picture');
   });
   test.afterAll(() => rm(folder, { recursive: true }));
 
-  for (const name of ['dot.png', 'huge.png']) {
+  for (const name of ['dot.png', 'huge.png', 'plain.tiff']) {
     test(`${name} is answered as the native command answers`, async ({ monolens, site }) => {
       await monolens.open(site.url);
       await monolens.choose(join(folder, name));
       expect(await monolens.ask(QUESTION)).toBe(ask(QUESTION, [join(folder, name)]).answer);
     });
   }
+
+  test('one that the browser cannot show has a grey picture of its shape in its place', async ({ monolens, site }) => {
+    await monolens.open(site.url);
+    await monolens.choose(join(folder, 'plain.tiff'));
+    const shape = () =>
+      monolens.attached.getByRole('img').evaluate((image: HTMLImageElement) => image.naturalWidth / image.naturalHeight);
+    await expect.poll(shape).toBeCloseTo(1.5);
+  });
+
+  test('one that is too large is refused with its size and the limit', async ({ monolens, site }) => {
+    await monolens.open(site.url);
+    await monolens.page.getByLabel('Picture files').setInputFiles(join(folder, 'too-large.png'));
+    await expect(monolens.page.getByText(/^too-large.png: .* at most 50000000 pixels, got 9000x6000\.$/)).toBeVisible();
+    await expect(monolens.attached).toHaveCount(0);
+  });
 
   test('what is no picture is refused with a reason, and the next one works', async ({ monolens, site }) => {
     await monolens.open(site.url);

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from './lib/browser.ts';
-import { example, ON_CPU } from './lib/monolens-page.ts';
+import { example, ON_CPU, slowly, TALKATIVE } from './lib/monolens-page.ts';
 import { Site } from './lib/site.ts';
 
 const QUESTION = 'What is this?';
@@ -62,6 +62,27 @@ test('questions that went with an edit of an earlier one can be brought back', a
   await monolens.whole();
   await monolens.ask('Four?');
   await expect(questions).toHaveText(['One?', 'Two?', 'Four?']);
+});
+
+test('a double click asks once, and stops and opens nothing', async ({ monolens, site }) => {
+  await slowly(monolens.page);
+  await monolens.open(site.url, ON_CPU + TALKATIVE);
+  const { page } = monolens;
+  await page.getByRole('button', { name: 'Settings' }).click();
+  await page.getByLabel('Longest answer').fill('40');
+  await page.keyboard.press('Escape');
+  const ended = monolens.answers.last().getByText('ended at the most tokens allowed');
+  await monolens.question.fill('Hello');
+  await page.getByRole('button', { name: 'Send' }).dblclick({ delay: 80 });
+  await monolens.whole();
+  await expect(ended).toBeVisible();
+  await page.getByRole('button', { name: 'Edit question' }).click();
+  await page.getByRole('textbox', { name: 'Edit question' }).fill('Goodbye');
+  await page.getByRole('button', { name: 'Ask again' }).dblclick({ delay: 80 });
+  await monolens.whole();
+  await expect(ended).toBeVisible();
+  await expect(page.getByRole('article', { name: 'Your question' })).toHaveText(['Goodbye']);
+  await expect(page.getByRole('textbox', { name: 'Edit question' })).toHaveCount(0);
 });
 
 test('a setting out of range stays to be seen, says what is expected, and is not used', async ({ monolens, site }) => {

@@ -70,6 +70,22 @@ test.describe('a model that cannot be loaded leaves the working one', () => {
     await expect(monolens.page.getByRole('button', { name: /^Model:/ })).toContainText('mono-tiny');
   });
 
+  test('where the page could never read it, which is said in the field', async ({ monolens, site }) => {
+    await monolens.open(site.url);
+    const { page } = monolens;
+    await page.getByRole('button', { name: /^Model:/ }).click();
+    const field = page.getByLabel(/^Address of the folder/);
+    for (const [address, why] of [
+      ['http://nas.example/model', /^This page reads models over https, and over http from this computer only/],
+      ['ftp://example.org/model', /^Expected an address that begins with https:/],
+    ] as const) {
+      await field.fill(address);
+      await page.getByRole('button', { name: 'Load', exact: true }).click();
+      expect(await field.evaluate((input: HTMLInputElement) => input.validationMessage)).toMatch(why);
+    }
+    await expect(page.getByRole('dialog', { name: 'Model' })).toBeVisible();
+  });
+
   test('where the folder is no model', async ({ monolens, site }) => {
     await monolens.open(site.url);
     await monolens.page.getByRole('button', { name: /^Model:/ }).click();

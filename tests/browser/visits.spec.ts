@@ -1,24 +1,6 @@
 /** What stays from one visit to the next, and what two tabs have to do with each other. */
-import type { Page } from '@playwright/test';
 import { expect, test } from './lib/browser.ts';
-import { example, MonolensPage, ON_CPU, TALKATIVE } from './lib/monolens-page.ts';
-
-/** Makes whatever comes from the engine come slowly, as from a large model; the tiny one says 5,000 tokens a second. */
-async function slowly(page: Page): Promise<void> {
-  await page.addInitScript((pause) => {
-    window.Worker = class extends Worker {
-      override addEventListener(type: string, heard: unknown): void {
-        let last = Promise.resolve();
-        super.addEventListener(type, (event) => {
-          const turn = last.then(() => new Promise((resolve) => setTimeout(resolve, pause)));
-          last = turn.then(() => {
-            (heard as (event: Event) => void)(event);
-          });
-        });
-      }
-    };
-  }, 10);
-}
+import { example, MonolensPage, ON_CPU, slowly, TALKATIVE } from './lib/monolens-page.ts';
 
 test('a reload in the middle of an answer keeps what had come', async ({ monolens, site }) => {
   await slowly(monolens.page);

@@ -15,6 +15,23 @@ export const TALKATIVE = '&model=golden/mono-v1/bf16/';
 
 export const example = (name: string): string => join(ROOT, 'examples', name);
 
+/** Makes whatever comes from the engine come slowly, as from a large model; the tiny one says 5,000 tokens a second. */
+export async function slowly(page: Page): Promise<void> {
+  await page.addInitScript((pause) => {
+    window.Worker = class extends Worker {
+      override addEventListener(type: string, heard: unknown): void {
+        let last = Promise.resolve();
+        super.addEventListener(type, (event) => {
+          const turn = last.then(() => new Promise((resolve) => setTimeout(resolve, pause)));
+          last = turn.then(() => {
+            (heard as (event: Event) => void)(event);
+          });
+        });
+      }
+    };
+  }, 10);
+}
+
 export class MonolensPage {
   constructor(readonly page: Page) {}
 
