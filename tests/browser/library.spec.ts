@@ -150,6 +150,37 @@ test('bad input has codes', async ({ page }) => {
   });
 });
 
+test('what is no request is refused by rejection, and nothing is thrown beside it', async ({ page }) => {
+  const thrown: Error[] = [];
+  page.on('pageerror', (error) => thrown.push(error));
+  const messages = await page.evaluate(async () => {
+    const url = '/golden/mono-v1/bf16/';
+    const told = (call: Promise<unknown>) => call.then(String, (error: unknown) => (error as Error).message);
+    const load = (options: unknown) => told(window.load(url, options as object));
+    const loads = [await load(null), await load({ backend: 'cpu', onProgress: 5 }), await load({ signal: 5 })];
+    await window.load(url, { backend: 'cpu' });
+    const { model } = window;
+    const text = [{ role: 'user', content: '?' }];
+    return [
+      ...loads,
+      await told(model.prepare('a.png' as never)),
+      await told(model.prepare(new Blob(), { maxTiles: -2 })),
+      await told(model.attention(text, [5, 6], { from: -1 })),
+      await told(window.ask('?', [], { temperature: 'hot' })),
+    ];
+  });
+  expect(messages).toEqual([
+    'options: expected an object, got null',
+    'onProgress: expected a function, got 5',
+    'signal: expected an AbortSignal, got 5',
+    'image: expected a Blob, got "a.png"',
+    'maxTiles: expected a whole number over 0, got -2',
+    'from: expected a whole number of 0 or more, got -1',
+    'temperature: expected a number of 0 or more, got "hot"',
+  ]);
+  expect(thrown).toEqual([]);
+});
+
 test('loading tells each stage from its beginning to its end, and nothing twice', async ({ page }) => {
   const told = await page.evaluate(async () => {
     const told: string[] = [];
@@ -172,7 +203,7 @@ test('a setting out of range is named as the caller wrote it', async ({ page }) 
     await window.load('/golden/mono-v1/bf16/', { backend: 'cpu' });
     return window.ask('?', [], { topP: 7 }).then(String, (error: unknown) => (error as Error).message);
   });
-  expect(message).toBe('topP: expected over 0 and up to 1, got 7');
+  expect(message).toBe('topP: expected a number over 0 and up to 1, got 7');
 });
 
 test('a lost device is brought back without the page having to do anything', async ({ page }) => {

@@ -1,15 +1,22 @@
 import type { AnswerStats, FinishReason, Grounded, Segment } from '../engine/contract';
 import type { ChatEvent, Finished } from '../engine/messages';
-import { asMonolensError } from './errors';
+import { asMonolensError, MonolensError } from './errors';
 
 /** What is known of an answer, now or at its end. */
 export interface AnswerResult {
+  /**
+   * All pieces joined. Of a whole answer (`reason` is `stop` or `stop-string`) without the spaces around it, as in the
+   * official code; one that was cut is kept as it is.
+   */
   text: string;
   reason: FinishReason;
   stats: AnswerStats;
   /** Boxes of a grounding answer. */
   grounding: Grounded[];
-  /** One a token, with the text that became certain with it. */
+  /**
+   * One a token, with the text that became certain with it. What is held back to the end, because it might have become
+   * something else, belongs to no token: it is the last piece, and in `text`.
+   */
   tokens: { id: number; text: string }[];
   /** The prompt's token sequence in runs of one kind. */
   segments: Segment[];
@@ -19,7 +26,8 @@ export interface AnswerResult {
 
 /**
  * An answer as it comes: `for await (const piece of answer)` gives its text, `await answer.finished` all about it. Leaving
- * the loop early stops the answer.
+ * the loop early stops the answer. The pieces can be read once; of a whole answer `finished` has them joined without the
+ * spaces around them.
  */
 export class Answer implements AsyncIterable<string> {
   readonly finished: Promise<AnswerResult>;
@@ -30,6 +38,7 @@ export class Answer implements AsyncIterable<string> {
   #pieces: string[] = [];
   #wake: (() => void) | undefined;
   #done = false;
+  #read = false;
   #stop = new AbortController();
   #tokens: { id: number; text: string }[] = [];
   #segments: Segment[] = [];
@@ -61,6 +70,9 @@ export class Answer implements AsyncIterable<string> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<string, void, void> {
+    // What is read is kept no longer; the second reader would get nothing, or half of it.
+    if (this.#read) throw new MonolensError('bad-request', 'an answer can be read once; its text is in `finished`');
+    this.#read = true;
     try {
       for (;;) {
         for (const piece of this.#pieces.splice(0)) yield piece;

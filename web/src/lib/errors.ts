@@ -21,15 +21,19 @@ export type SourceErrorCode =
 
 export type ErrorCode = EngineErrorCode | SourceErrorCode;
 
-/** Every error of this library. `code` is stable; `message` is for people and may change. */
+/**
+ * Every error of this library. `code` is stable; `message` is for people and may change. Where a signal ended the work,
+ * `cause` is its reason.
+ */
 export class MonolensError extends Error {
   override readonly name = 'MonolensError';
 
   constructor(
     readonly code: ErrorCode,
     message: string,
+    options?: ErrorOptions,
   ) {
-    super(message);
+    super(message, options);
   }
 }
 

@@ -21,5 +21,13 @@ export type { Retry } from '../sources/retry';
 export type { StoredModel } from '../sources/store';
 export { Answer, type AnswerResult } from './answer';
 export { type ErrorCode, MonolensError } from './errors';
-export { type ChatOptions, type ModelSource, Monolens, type MonolensOptions, type Progress } from './monolens';
+export {
+  type AttentionOptions,
+  type ChatOptions,
+  type ModelSource,
+  Monolens,
+  type MonolensOptions,
+  type PrepareOptions,
+  type Progress,
+} from './monolens';
 export type { ContentPart, ImagePart, ImageUrlPart, Message, TextPart } from './openai';

@@ -1,79 +1,85 @@
-/** What may be given. JavaScript hands over anything, and what is mistyped would silently do nothing. */
+/** Which options and settings there are, and what each must be: what is mistyped would silently do nothing. */
 import type { Settings } from '../engine/contract';
+import { type Check, demand, expecting, FLAG, FUNCTION, made, OBJECT, oneOf, real, whole } from './checks';
 import { MonolensError } from './errors';
-import type { MonolensOptions } from './monolens';
+import type { AttentionOptions, ChatOptions, MonolensOptions, PrepareOptions } from './monolens';
 
-/** As records, so that the compiler misses a name that is not here. */
-const SETTINGS: Record<keyof Settings, true> = {
-  temperature: true,
-  topK: true,
-  topP: true,
-  repetitionPenalty: true,
-  seed: true,
-  maxNewTokens: true,
-  stop: true,
-  keepTags: true,
-};
-
-const OPTIONS: Record<keyof MonolensOptions, true> = {
-  onProgress: true,
-  signal: true,
-  backend: true,
-  cache: true,
-  allowSoftware: true,
-  tier: true,
-  context: true,
-  weights: true,
-  kv: true,
-};
+type Checks<T> = Record<keyof T, Check | [Check]>;
 
 const WEIGHTS = /^[48]bit(-g(32|64|128|256|512|1024))?$/;
+const SIGNAL = made('AbortSignal');
 
-/** What the values of some options must be: in words, and whether one is. */
-const VALUES = {
-  backend: ['auto, wgpu or cpu', (value) => ['auto', 'wgpu', 'cpu'].includes(String(value))],
-  tier: [
-    'baseline, half, subgroups or matrix',
-    (value) => ['baseline', 'half', 'subgroups', 'matrix'].includes(String(value)),
-  ],
-  weights: ['8bit or 4bit, perhaps with a group of 32 to 1024 (4bit-g32)', (value) => WEIGHTS.test(String(value))],
-  kv: ['8bit, bf16 or f32', (value) => ['8bit', 'bf16', 'f32'].includes(String(value))],
-  context: ['a whole number over 0', (value) => Number.isSafeInteger(value) && Number(value) > 0],
-} satisfies Partial<Record<keyof MonolensOptions, [expected: string, is: (value: unknown) => boolean]>>;
+/** What the command line takes too. */
+export const TILES = whole(1, 65_535);
 
-export type CheckedOption = keyof typeof VALUES;
+/** As records, so that the compiler misses a name that is not here. */
+const SETTINGS: Checks<Settings> = {
+  temperature: real('of 0 or more', (value) => value >= 0),
+  topK: whole(0),
+  topP: real('over 0 and up to 1', (value) => value > 0 && value <= 1),
+  repetitionPenalty: real('over 0', (value) => value > 0),
+  seed: whole(0, Number.MAX_SAFE_INTEGER),
+  maxNewTokens: whole(1),
+  stop: [expecting('a text of at least one character', (value) => typeof value === 'string' && value !== '')],
+  keepTags: FLAG,
+};
+
+const OPTIONS: Record<keyof MonolensOptions, Check> = {
+  onProgress: FUNCTION,
+  signal: SIGNAL,
+  backend: oneOf('auto', 'wgpu', 'cpu'),
+  cache: FLAG,
+  allowSoftware: FLAG,
+  tier: oneOf('baseline', 'half', 'subgroups', 'matrix'),
+  context: whole(1),
+  weights: expecting(
+    '8bit or 4bit, perhaps with a group of 32 to 1024 (4bit-g32)',
+    (value) => typeof value === 'string' && WEIGHTS.test(value),
+  ),
+  kv: oneOf('8bit', 'bf16', 'f32'),
+};
+
+const CHAT: Checks<ChatOptions> = { ...SETTINGS, signal: SIGNAL, onEvent: FUNCTION };
+const PREPARE: Checks<PrepareOptions> = { maxTiles: TILES, signal: SIGNAL };
+const ATTENTION: Checks<AttentionOptions> = { from: whole(0), to: whole(0), signal: SIGNAL };
+
+/** What every call that takes options knows of them. */
+const KNOWN = {
+  load: OPTIONS,
+  chat: CHAT,
+  prepare: PREPARE,
+  attention: ATTENTION,
+  selfTest: { signal: SIGNAL },
+};
+
+export type CheckedOption = keyof MonolensOptions;
 
 /** What is expected of an option's value, where it is not that. */
 export function expectedOf(option: CheckedOption, value: unknown): string | undefined {
-  const [expected, is] = VALUES[option];
-  return is(value) ? undefined : expected;
+  return OPTIONS[option](value);
 }
 
-export function checkSettings(settings: object): void {
-  check('setting', settings, Object.keys(SETTINGS));
-}
-
-export function checkLoadOptions(options: MonolensOptions): void {
-  check('option', options, Object.keys(OPTIONS));
-  for (const option of Object.keys(VALUES) as CheckedOption[]) {
-    const value = options[option];
-    const expected = value === undefined ? undefined : expectedOf(option, value);
-    if (expected)
-      throw new MonolensError('bad-request', `${option}: expected ${expected}, got ${JSON.stringify(value)}`);
-  }
-}
-
-function check(what: string, given: object, known: string[]): void {
+/** Refuses options that the call does not know, and values that are none. */
+export function checkOptions(call: keyof typeof KNOWN, given: object): void {
+  demand('options', given, OBJECT);
+  const checks: Record<string, Check | [Check]> = KNOWN[call];
   for (const name of Object.keys(given)) {
-    if (known.includes(name)) continue;
-    const [nearest] = known
-      .map((other) => ({ other, wrong: distance(plain(name), plain(other)) }))
-      // Of `temprature` and `max_tokens` it is plain what is meant, of `n` it is not.
-      .filter(({ other, wrong }) => wrong <= other.length / 3)
-      .sort((a, b) => a.wrong - b.wrong);
-    const hint = nearest ? `did you mean "${nearest.other}"?` : `there are ${known.join(', ')}`;
-    throw new MonolensError('bad-request', `there is no ${what} "${name}"; ${hint}`);
+    if (!Object.hasOwn(checks, name)) unknown(call === 'chat' ? 'setting' : 'option', name, Object.keys(checks));
   }
+  for (const [name, check] of Object.entries(checks)) {
+    const value = (given as Record<string, unknown>)[name];
+    if (value !== undefined) demand(name, value, check);
+  }
+}
+
+function unknown(what: string, name: string, known: string[]): never {
+  const [nearest] = known
+    .map((other) => ({ other, wrong: distance(plain(name), plain(other)) }))
+    // Of `temprature` and `max_tokens` it is plain what is meant, of `n` it is not.
+    .filter(({ other, wrong }) => wrong <= other.length / 3)
+    .sort((a, b) => a.wrong - b.wrong);
+  const hint = nearest ? `did you mean "${nearest.other}"?` : `there are ${known.join(', ')}`;
+  throw new MonolensError('bad-request', `there is no ${what} "${name}"; ${hint}`);
 }
 
 /** A name without what is only a way to write it: `top_p` is `topP`. */

@@ -20,9 +20,11 @@ import { modelFolder } from '../sources/model-url';
 import { freeModels, listModels, openModels } from '../sources/opfs-store';
 import type { StoredModel } from '../sources/store';
 import { cancelled, untilAborted } from './abort';
+import { base } from './address';
 import { Answer } from './answer';
+import { BLOB, demand, FILE, isA, refuse, URL_TEXT, whole } from './checks';
 import { asMonolensError, MonolensError } from './errors';
-import { checkLoadOptions, checkSettings } from './known';
+import { checkOptions } from './known';
 import { type Message, toWire } from './openai';
 
 /**
@@ -38,6 +40,7 @@ export interface Progress extends LoadProgress {
 }
 
 export interface MonolensOptions {
+  /** What it throws is reported as an uncaught error; loading goes on. */
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
   /** Default `auto`: WebGPU where there is a real GPU, else the CPU in wasm. */
@@ -60,8 +63,23 @@ export interface MonolensOptions {
 export interface ChatOptions extends Settings {
   /** Ends the answer with an error of code `cancelled`. To keep what has come, use `answer.stop()`. */
   signal?: AbortSignal;
-  /** Everything that happens on the way: progress of the prompt, each token. */
+  /** Everything that happens on the way: progress of the prompt, each token. What it throws is reported as an uncaught
+   * error; the answer goes on. */
   onEvent?: (event: ChatEvent) => void;
+}
+
+export interface PrepareOptions {
+  /** Most tiles the picture is cut into; default: the model's. */
+  maxTiles?: number;
+  signal?: AbortSignal;
+}
+
+export interface AttentionOptions {
+  /** The first of the answer's tokens that count; default 0. */
+  from?: number;
+  /** Behind the last of them; default: the end of the answer. */
+  to?: number;
+  signal?: AbortSignal;
 }
 
 /** A model in a worker of its own. Dispatches `device` events when its GPU is lost and there again. */
@@ -90,18 +108,19 @@ export class Monolens extends EventTarget {
   }
 
   static async load(source: ModelSource, options: MonolensOptions = {}): Promise<Monolens> {
-    checkLoadOptions(options);
+    checkOptions('load', options);
     const { onProgress, signal, cache = true } = options;
     const wire = wireSource(source, cache);
+    if (signal?.aborted) throw cancelled(signal);
     const model = new Monolens(wire.kind === 'page' ? (source as ModelFiles) : undefined);
     // Not only passed on: a worker that is busy would hear of it late.
-    const abort = () => model.#end('loading was cancelled');
+    const abort = () => model.#end('loading was cancelled', signal);
     signal?.addEventListener('abort', abort, { once: true });
     const progress: Progress = { stage: 'files', done: 0, total: 0, name: '' };
     const onEvent = (event: LoadEvent) => {
       if (event.from === 'engine') Object.assign(progress, event.progress);
       else progress.source = event.progress;
-      onProgress?.({ ...progress });
+      tell(onProgress, { ...progress });
     };
     try {
       const params = { source: wire, options: loadOptions(options) };
@@ -109,7 +128,7 @@ export class Monolens extends EventTarget {
       return model;
     } catch (error) {
       model.dispose();
-      throw error;
+      throw asMonolensError(error);
     } finally {
       signal?.removeEventListener('abort', abort);
     }
@@ -121,36 +140,43 @@ export class Monolens extends EventTarget {
 
   /** Begins an answer to the last message. */
   chat(messages: readonly Message[], options: ChatOptions = {}): Answer {
-    const { signal, onEvent, ...settings } = options;
     return new Answer(async (stop, take) => {
-      if (signal?.aborted) throw cancelled();
-      checkSettings(settings);
+      checkOptions('chat', options);
+      const { signal, onEvent, ...settings } = options;
       const params = { messages: await toWire(messages, signal), settings };
+      if (signal?.aborted) throw cancelled(signal);
       const either = signal ? AbortSignal.any([stop, signal]) : stop;
       const finished = await this.#peer.call('chat', params, {
         signal: either,
         onEvent: (event) => {
           if (signal?.aborted) return;
           take(event);
-          onEvent?.(event);
+          tell(onEvent, event);
         },
       });
-      if (signal?.aborted) throw cancelled();
+      if (signal?.aborted) throw cancelled(signal);
       return finished;
     });
   }
 
   /** Decodes and cuts a picture before it is asked about; asking then does not do it again. */
-  prepare(image: Blob, { maxTiles, signal }: { maxTiles?: number; signal?: AbortSignal } = {}): Promise<ImageInfo> {
+  async prepare(image: Blob, options: PrepareOptions = {}): Promise<ImageInfo> {
+    demand('image', image, BLOB);
+    checkOptions('prepare', options);
+    const { maxTiles, signal } = options;
     return untilAborted(this.#peer.call('prepare', { image, maxTiles }, { signal }), signal);
   }
 
-  /** Where in the images the answer's tokens `[from, to)` looked, by layer. Images are counted over all messages. */
+  /** Where in the images the answer's tokens `[from, to)` looked, by layer; all of them where none are named. Images are
+   * counted over all messages. */
   async attention(
     messages: readonly Message[],
     answerIds: readonly number[],
-    { from, to, signal }: { from: number; to: number; signal?: AbortSignal },
+    options: AttentionOptions = {},
   ): Promise<Attention> {
+    demand('answerIds', answerIds, [whole(0)]);
+    checkOptions('attention', options);
+    const { from = 0, to = answerIds.length, signal } = options;
     const params = { messages: await toWire(messages, signal), answerIds: [...answerIds], from, to };
     return untilAborted(this.#peer.call('attention', params, { signal }), signal);
   }
@@ -159,7 +185,10 @@ export class Monolens extends EventTarget {
    * Runs the small golden model at `url` on this model's very device, because some drivers compute wrongly. Answers may be
    * under way meanwhile.
    */
-  async selfTest(url: string | URL, { signal }: { signal?: AbortSignal } = {}): Promise<SelfTest> {
+  async selfTest(url: string | URL, options: { signal?: AbortSignal } = {}): Promise<SelfTest> {
+    demand('url', url, URL_TEXT);
+    checkOptions('selfTest', options);
+    const { signal } = options;
     const params = { url: modelFolder(url, base()) };
     return untilAborted(this.#peer.call('selfTest', params, { signal }), signal);
   }
@@ -184,14 +213,16 @@ export class Monolens extends EventTarget {
     return models ? listModels(models) : [];
   }
 
-  /** Frees what is stored of the model at `url`, or of all. */
-  static async free(url?: string): Promise<void> {
+  /** Frees what is stored of the model at `url`, as `load` takes it or `stored` gives it, or of all. */
+  static async free(url?: string | URL): Promise<void> {
+    if (url !== undefined) demand('url', url, URL_TEXT);
     const models = await openModels();
-    if (models) await freeModels(models, url);
+    // Of what was never whole the address may not be known: it is ''.
+    if (models) await freeModels(models, url && modelFolder(url, base()));
   }
 
-  #end(why: string): void {
-    this.#peer.close(new MonolensError('cancelled', why));
+  #end(why: string, signal?: AbortSignal): void {
+    this.#peer.close(new MonolensError('cancelled', why, signal && { cause: signal.reason }));
     this.#worker.terminate();
   }
 
@@ -201,18 +232,22 @@ export class Monolens extends EventTarget {
   }
 }
 
+const SOURCE = 'a URL, files, a folder, or an object with size() and read()';
+
 function wireSource(source: ModelSource, cache: boolean): Source {
   if (typeof source === 'string' || source instanceof URL) {
     return { kind: 'url', url: modelFolder(source, base()), cache };
   }
-  if (Array.isArray(source) || (typeof FileList !== 'undefined' && source instanceof FileList))
-    return { kind: 'files', files: [...source] };
-  // JavaScript hands over anything.
-  if (typeof source !== 'object' || source === null) throw new MonolensError('bad-request', `"${source}" is no model`);
+  if (Array.isArray(source) || isA(source, 'FileList')) {
+    const files = [...(source as readonly File[])];
+    demand('source', files, [FILE]);
+    return { kind: 'files', files };
+  }
+  if (typeof source !== 'object' || source === null) refuse('source', SOURCE, source);
   if ('getFileHandle' in source) return { kind: 'directory', directory: source };
   const { size, read } = source as Partial<ModelFiles>;
   if (typeof size === 'function' && typeof read === 'function') return { kind: 'page' };
-  throw new MonolensError('bad-request', 'a model is a URL, files, a folder, or an object with size() and read()');
+  refuse('source', SOURCE, source);
 }
 
 /** The engine's part of the options; only plain data may cross to the worker. */
@@ -227,9 +262,13 @@ function loadOptions({ backend = 'auto', allowSoftware, tier, context, weights, 
   };
 }
 
-/** What relative addresses are relative to, also where the library itself runs in a worker. */
-function base(): string {
-  return typeof document === 'undefined' ? location.href : document.baseURI;
+/** Tells a listener of the caller's, whose own error is not ours. */
+function tell<E>(listener: ((event: E) => void) | undefined, event: E): void {
+  try {
+    listener?.(event);
+  } catch (error) {
+    reportError(error);
+  }
 }
 
 function required<T>(value: T | undefined): T {
