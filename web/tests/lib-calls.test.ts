@@ -198,3 +198,17 @@ it('a stored model is freed by the address it was loaded from', async () => {
   await Monolens.free(second);
   expect(await stored()).toEqual([]);
 });
+
+it('an answer that is stopped before anything is asked ends as stopped', async () => {
+  const model = await Monolens.load(FILES);
+  const answer = model.chat(QUESTION);
+  answer.stop();
+  expect(await answer.finished).toMatchObject({
+    text: '',
+    reason: 'stopped',
+    tokens: [],
+    stats: { generatedTokens: 0 },
+  });
+  // It costs the next one nothing.
+  expect((await model.chat(QUESTION).finished).reason).toBe('stop');
+});

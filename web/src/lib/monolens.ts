@@ -13,7 +13,15 @@ import type {
   TierName,
   WeightFormat,
 } from '../engine/contract';
-import type { ChatEvent, DeviceEvent, LoadEvent, PageMethods, Source, WorkerMethods } from '../engine/messages';
+import type {
+  ChatEvent,
+  DeviceEvent,
+  Finished,
+  LoadEvent,
+  PageMethods,
+  Source,
+  WorkerMethods,
+} from '../engine/messages';
 import { type Handlers, Peer } from '../engine/peer';
 import type { SourceProgress } from '../sources/http-files';
 import { modelFolder } from '../sources/model-url';
@@ -145,6 +153,8 @@ export class Monolens extends EventTarget {
       const { signal, onEvent, ...settings } = options;
       const params = { messages: await toWire(messages, signal), settings };
       if (signal?.aborted) throw cancelled(signal);
+      // Stopped while a picture was fetched: nothing was asked yet.
+      if (stop.aborted) return NOTHING_SAID;
       const either = signal ? AbortSignal.any([stop, signal]) : stop;
       const finished = await this.#peer.call('chat', params, {
         signal: either,
@@ -233,6 +243,23 @@ export class Monolens extends EventTarget {
 }
 
 const SOURCE = 'a URL, files, a folder, or an object with size() and read()';
+
+const NOTHING_SAID: Finished = {
+  type: 'finished',
+  reason: 'stopped',
+  text: '',
+  stats: {
+    promptTokens: 0,
+    visualTokens: 0,
+    reusedTokens: 0,
+    prefilledTokens: 0,
+    tilesEncoded: 0,
+    generatedTokens: 0,
+    timeToFirstToken: 0,
+    decodeSeconds: 0,
+  },
+  grounding: [],
+};
 
 function wireSource(source: ModelSource, cache: boolean): Source {
   if (typeof source === 'string' || source instanceof URL) {
