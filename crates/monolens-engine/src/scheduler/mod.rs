@@ -139,7 +139,7 @@ impl Scheduler {
     fn give_back(&mut self, mut sequence: Sequence) -> Sequence {
         let full = sequence.computed / PAGE_SIZE;
         // Behind pages that are not known nobody would find it.
-        let is_tail = sequence.computed % PAGE_SIZE > 0 && sequence.published == full;
+        let is_tail = !sequence.computed.is_multiple_of(PAGE_SIZE) && sequence.published == full;
         if is_tail && self.limits.prefix_cache {
             self.pool.release_all(sequence.pages.drain(full + 1..));
             let before = full.checked_sub(1).map(|page| sequence.key(page, &self.rope));
