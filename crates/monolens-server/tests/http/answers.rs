@@ -100,6 +100,7 @@ fn a_follow_up_does_no_image_work() {
     let first = look(&picture(1, 400, 300), "What is this?");
     let (text, answer) = server.answer(&json!({ "messages": [first], "max_tokens": 4 }));
     assert_eq!(answer["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
+    server.until_idle();
     let tiles = server.metric("image_tiles_encoded_total");
     assert!(tiles > 1.0);
     let said = json!({ "role": "assistant", "content": text });
@@ -107,6 +108,7 @@ fn a_follow_up_does_no_image_work() {
     let (_, answer) = server.answer(&json!({ "messages": [first, said, more], "max_tokens": 4 }));
     let details = &answer["usage"]["prompt_tokens_details"];
     assert!(details["cached_tokens"].as_u64() >= details["image_tokens"].as_u64(), "{details}");
+    server.until_idle();
     assert_eq!(server.metric("image_tiles_encoded_total"), tiles);
     assert!(server.metric("prompt_tokens_reused_total") > 0.0);
 }
