@@ -4,9 +4,9 @@
  * `MONOLENS_LAYERS=24` makes it the whole of Mono-InternVL-2B's shape, 6.2 GB, which takes as much memory and some minutes;
  * `MONOLENS_WEIGHTS=4bit` rounds it while it is loaded.
  */
-import { engineSite, expect, test } from './lib/engine.ts';
+import { expect, test } from './lib/engine.ts';
 import { streamLarge, type Streamed } from './lib/large-model.ts';
-import { firefox, within } from './lib/other-browsers.ts';
+import { onBlankInFirefox } from './lib/other-browsers.ts';
 
 const MIB = 1 << 20;
 const WISH = { layers: Number(process.env['MONOLENS_LAYERS'] ?? 1), format: process.env['MONOLENS_WEIGHTS'] };
@@ -32,15 +32,9 @@ test('a checkpoint of about 1 GB streams through a heap of less than 256 MiB', a
 });
 
 test('in Firefox too', async () => {
-  const site = await engineSite();
-  await within(
-    () => firefox(true),
-    async (browser) => {
-      await browser.open(site.url);
-      const outcome = await browser.run(streamLarge, WISH);
-      test.skip(outcome.skipped !== undefined, `SKIPPED: ${outcome.skipped}`);
-      check(outcome);
-    },
-  );
-  await site.stop();
+  await onBlankInFirefox(async (browser) => {
+    const outcome = await browser.run(streamLarge, WISH);
+    test.skip(outcome.skipped !== undefined, `SKIPPED: ${outcome.skipped}`);
+    check(outcome);
+  });
 });

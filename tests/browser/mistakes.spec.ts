@@ -68,9 +68,7 @@ test('a double click asks once, and stops and opens nothing', async ({ monolens,
   await slowly(monolens.page);
   await monolens.open(site.url, ON_CPU + TALKATIVE);
   const { page } = monolens;
-  await page.getByRole('button', { name: 'Settings' }).click();
-  await page.getByLabel('Longest answer').fill('40');
-  await page.keyboard.press('Escape');
+  await monolens.setLongest(40);
   const ended = monolens.answers.last().getByText('ended at the most tokens allowed');
   await monolens.question.fill('Hello');
   await page.getByRole('button', { name: 'Send' }).dblclick({ delay: 80 });

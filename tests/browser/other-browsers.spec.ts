@@ -6,10 +6,9 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from './lib/browser.ts';
-import { engineSite } from './lib/engine.ts';
 import { ON_CPU, ON_GPU } from './lib/monolens-page.ts';
 import { ask, ROOT } from './lib/native.ts';
-import { firefox, webkit, within } from './lib/other-browsers.ts';
+import { firefox, onBlankInFirefox, webkit, within } from './lib/other-browsers.ts';
 
 const SCREENSHOTS = join(ROOT, 'tests/browser/screenshots');
 const QUESTION = 'What is this?';
@@ -62,23 +61,17 @@ for (const { name, start, query } of [
 }
 
 test('Firefox on WebGPU: operators at tier half', async () => {
-  const site = await engineSite();
-  await within(
-    () => firefox(true),
-    async (browser) => {
-      await browser.open(site.url);
-      const outcome = await browser.run(async (cases) => {
-        const harness = (await import(new URL('/harness/monolens_browser_tests.js', location.href).href)) as Harness;
-        await harness.default();
-        return harness.parity('half', true, cases);
-      }, CASES);
-      test.skip(outcome.skipped !== undefined, `SKIPPED: ${outcome.skipped}`);
-      for (const [operator, share] of outcome.operators) console.log(`  ${operator.padEnd(24)} ${(share * 100).toPrecision(2)} %`);
-      expect(outcome.failures).toEqual([]);
-      expect(outcome.operators.length).toBeGreaterThan(20);
-    },
-  );
-  await site.stop();
+  await onBlankInFirefox(async (browser) => {
+    const outcome = await browser.run(async (cases) => {
+      const harness = (await import(new URL('/harness/monolens_browser_tests.js', location.href).href)) as Harness;
+      await harness.default();
+      return harness.parity('half', true, cases);
+    }, CASES);
+    test.skip(outcome.skipped !== undefined, `SKIPPED: ${outcome.skipped}`);
+    for (const [operator, share] of outcome.operators) console.log(`  ${operator.padEnd(24)} ${(share * 100).toPrecision(2)} %`);
+    expect(outcome.failures).toEqual([]);
+    expect(outcome.operators.length).toBeGreaterThan(20);
+  });
 });
 
 interface Harness {

@@ -6,9 +6,7 @@ test('a reload in the middle of an answer keeps what had come', async ({ monolen
   await slowly(monolens.page);
   await monolens.open(site.url, ON_CPU + TALKATIVE);
   const { page } = monolens;
-  await page.getByRole('button', { name: 'Settings' }).click();
-  await page.getByLabel('Longest answer').fill('5000');
-  await page.keyboard.press('Escape');
+  await monolens.setLongest(5000);
   await monolens.send('Hello');
   const length = async () => (await monolens.answerText.innerText()).length;
   await expect.poll(length).toBeGreaterThan(100);
@@ -23,9 +21,7 @@ test('a reload in the middle of an answer keeps what had come', async ({ monolen
   expect(await length()).toBeGreaterThanOrEqual(early);
   await expect(monolens.answers.getByText('stopped')).toBeVisible();
   // The conversation goes on from there.
-  await page.getByRole('button', { name: 'Settings' }).click();
-  await page.getByLabel('Longest answer').fill('4');
-  await page.keyboard.press('Escape');
+  await monolens.setLongest(4);
   await monolens.ask('And?');
 });
 

@@ -16,14 +16,15 @@ it.each([
 it('what the page could never read is refused at once, with the reason', () => {
   const refused = (url: string, forbidsHttp = true, own = 'http://192.168.0.9:8000') => {
     try {
-      checkReachable(new URL(url), forbidsHttp, own);
+      checkReachable(url, forbidsHttp, own);
       return undefined;
     } catch (error) {
       return (error as Error).message;
     }
   };
-  expect(refused('ftp://x/y')).toBe('expected an address that begins with https://, got ftp:');
-  expect(refused('file:///etc')).toContain('got file:');
+  expect(refused('ftp://x/y')).toBe('models are read over http and https, not ftp:');
+  expect(refused('file:///etc')).toContain('not file:');
+  expect(refused('https://')).toBe('"https://" is no URL');
   expect(refused('http://nas/model')).toMatch(/over https, and over http from this computer only, got http:\/\/nas$/);
   for (const fine of ['https://nas/model', 'http://localhost:80/', 'http://127.0.0.1/', 'http://192.168.0.9:8000/m/']) {
     expect(refused(fine)).toBeUndefined();

@@ -68,7 +68,7 @@ fn chromium() -> Result<String> {
     }
     let system = "/usr/bin/chromium";
     if !Path::new(system).exists() {
-        let what = || format!("no browser at {system}; or name one by MONOLENS_CHROMIUM");
+        let what = || format!("no browser at {system}, and MONOLENS_CHROMIUM names none");
         apt::install(&[PACKAGE]).with_context(what)?;
     }
     Ok(system.into())

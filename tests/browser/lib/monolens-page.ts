@@ -92,6 +92,13 @@ export class MonolensPage {
     await expect(this.attached).toHaveCount(files.length);
   }
 
+  /** Sets how many tokens an answer may have. */
+  async setLongest(tokens: number): Promise<void> {
+    await this.page.getByRole('button', { name: 'Settings' }).click();
+    await this.page.getByLabel('Longest answer').fill(String(tokens));
+    await this.page.keyboard.press('Escape');
+  }
+
   async send(text: string): Promise<void> {
     await this.question.fill(text);
     await this.question.press('Enter');

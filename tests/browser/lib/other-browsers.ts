@@ -7,6 +7,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { launch } from 'puppeteer-core';
 import { Builder, Capabilities } from 'selenium-webdriver';
+import { engineSite } from './engine.ts';
 
 const FIREFOX = '/usr/bin/firefox-esr';
 const WEBKIT_DRIVER = '/usr/bin/WebKitWebDriver';
@@ -89,6 +90,20 @@ export async function within(start: () => Promise<OtherBrowser | undefined>, wor
     if (browser) await work(browser);
   } finally {
     await browser?.close();
+  }
+}
+
+/** Does `work` on the blank page with the engine beside it, in Firefox with WebGPU. */
+export async function onBlankInFirefox(work: (browser: OtherBrowser) => Promise<void>): Promise<void> {
+  const site = await engineSite();
+  const opened = async (browser: OtherBrowser) => {
+    await browser.open(site.url);
+    await work(browser);
+  };
+  try {
+    await within(() => firefox(true), opened);
+  } finally {
+    await site.stop();
   }
 }
 

@@ -149,7 +149,7 @@ export class App {
       if (this.#running) this.#running.answer.stop();
       else this.#inspector.closeSheet();
     });
-    // What is not written yet is lost with the page; most browsers end what was begun.
+    // What is not written yet is lost with the page; a browser may still end what is begun here.
     addEventListener('pagehide', () => this.#save());
     let pointer = { x: -1, y: -1 };
     document.addEventListener('pointermove', ({ clientX: x, clientY: y }) => {

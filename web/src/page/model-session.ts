@@ -141,9 +141,7 @@ export class ModelSession {
         last = progress.source;
         this.#status.progress(progress);
       };
-      // What is no address at all is refused by the library.
-      const isUrl = typeof source === 'string' || source instanceof URL;
-      if (isUrl && URL.canParse(source, document.baseURI)) checkReachable(new URL(source, document.baseURI));
+      if (typeof source === 'string' || source instanceof URL) checkReachable(source);
       const { weights, kv, context, ...given } = this.options;
       const room = this.#context === undefined ? {} : { context: this.#context };
       const options = { ...given, ...room, ...defined(how), signal: loading.signal, onProgress };

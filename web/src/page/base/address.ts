@@ -1,5 +1,6 @@
 /** The address of a model as a visitor writes it. */
 import { MonolensError } from '../../lib/errors';
+import { modelFolder } from '../../sources/model-url';
 
 /** `org/name` is a model on Hugging Face; an address without a scheme is one over https. */
 export function address(text: string): string {
@@ -14,14 +15,11 @@ function isHost(written: string): boolean {
 }
 
 /**
- * Refuses at once what the page could never read: other schemes than the web's, and http from other hosts than this computer
+ * Refuses at once what the page could never read: what is no address of a model, and http from other hosts than this computer
  * where the page's security policy forbids it.
  */
-export function checkReachable(url: URL, forbidsHttp = hasPolicy(), own = location.origin): void {
-  const { protocol, hostname, origin } = url;
-  if (protocol !== 'https:' && protocol !== 'http:') {
-    throw new MonolensError('bad-request', `expected an address that begins with https://, got ${protocol}`);
-  }
+export function checkReachable(source: string | URL, forbidsHttp = hasPolicy(), own = location.origin): void {
+  const { protocol, hostname, origin } = new URL(modelFolder(source, document.baseURI));
   const isHere = ['localhost', '127.0.0.1'].includes(hostname) || origin === own;
   if (protocol === 'http:' && forbidsHttp && !isHere) {
     throw new MonolensError(

@@ -12,7 +12,8 @@ export interface Explanation {
 /** Pictures that can be read. */
 export const FORMATS = 'Use PNG, JPEG, WebP, AVIF, GIF, BMP or TIFF.';
 
-const TEXTS: Record<ErrorCode, [title: string, advice: string]> = {
+/** Where there is no advice, what was refused and why says it best. */
+const TEXTS: Record<ErrorCode, [title: string, advice?: string]> = {
   unavailable: [
     'This device cannot run the model that way.',
     'Choose "Automatic" or "CPU" under Model. For the GPU, use a current Chrome, Edge, Firefox or Safari with graphics acceleration on.',
@@ -29,8 +30,8 @@ const TEXTS: Record<ErrorCode, [title: string, advice: string]> = {
     'These files are no model that this page knows.',
     'It runs Mono-InternVL and InternVL-1.5 in the Hugging Face layout: config.json, tokenizer.model and *.safetensors in one folder.',
   ],
-  'bad-image': ['This picture cannot be read.', FORMATS],
-  'bad-request': ['The model cannot take this request.', 'Change the question or the settings and try again.'],
+  'bad-image': ['This picture cannot be read.'],
+  'bad-request': ['The model cannot take this request.'],
   'context-full': [
     'The conversation is longer than the model can remember.',
     'Begin a new conversation, or use fewer tiles a picture (Settings) and try again.',
@@ -95,15 +96,10 @@ const ADVICE: Record<Occasion, Partial<Record<ErrorCode, string>>> = {
 
 export function explain(error: unknown, occasion?: Occasion): Explanation {
   const code = codeOf(error);
-  const [title, usual] = TEXTS[code] ?? TEXTS.internal;
+  const [usual, advice] = TEXTS[code] ?? TEXTS.internal;
+  const title = code === 'bad-request' && occasion?.startsWith('loading') ? 'It cannot be loaded that way.' : usual;
   const detail = error instanceof Error ? error.message : String(error);
-  // What is wrong with a wish or a picture is said best by who refused it.
-  if (code === 'bad-request' && occasion?.startsWith('loading')) {
-    return { code, title: 'It cannot be loaded that way.', advice: sentence(detail), detail };
-  }
-  if (code === 'bad-request' || code === 'bad-image') return { code, title, advice: sentence(detail), detail };
-  const advice = (occasion && ADVICE[occasion][code]) ?? usual;
-  return { code, title, advice, detail };
+  return { code, title, advice: (occasion && ADVICE[occasion][code]) ?? advice ?? sentence(detail), detail };
 }
 
 /** A message of the engine as a sentence of its own, without what it is about. */

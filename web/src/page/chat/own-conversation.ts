@@ -8,7 +8,7 @@ const RELOAD_MS = 2000;
 export interface Own {
   /** Its database. */
   name: string;
-  /** Whether another tab has the first conversation. */
+  /** Whether it is another one because a tab has the first. */
   elsewhere: boolean;
 }
 
@@ -19,20 +19,21 @@ export interface Own {
 export async function ownConversation(locks: LockManager | undefined = navigator.locks): Promise<Own> {
   if (!locks) return { name: FIRST, elsewhere: false };
   const before = tabsOwn();
-  if (before && (await take(locks, before, isReload() ? RELOAD_MS : 0))) return keep(before);
+  if (before && (await take(locks, before, isReload() ? RELOAD_MS : 0))) return { name: before, elsewhere: false };
   for (let number = 1; ; number++) {
     const name = number === 1 ? FIRST : `${FIRST}-${number}`;
-    if (await take(locks, name, 0)) return keep(name);
+    if (!(await take(locks, name, 0))) continue;
+    remember(name);
+    return { name, elsewhere: number > 1 };
   }
 }
 
-function keep(name: string): Own {
+function remember(name: string): void {
   try {
     sessionStorage.setItem(KEY, name);
   } catch {
     // Forbidden by the visitor: then the tab may find another one after a reload.
   }
-  return { name, elsewhere: name !== FIRST };
 }
 
 function tabsOwn(): string | undefined {

@@ -1,5 +1,4 @@
 import { type BackendName, type KvFormat, type ModelSource, Monolens, type WeightFormat } from '../../lib';
-import { MonolensError } from '../../lib/errors';
 import { modelFolder } from '../../sources/model-url';
 import { address, checkReachable } from '../base/address';
 import { h } from '../base/dom';
@@ -142,11 +141,11 @@ export class ModelDialog {
   /** The address in the field; says there what is wrong with one that cannot be read. */
   #wanted(): string | undefined {
     try {
-      const url = new URL(address(this.#url.value));
+      const url = address(this.#url.value);
       checkReachable(url);
-      return url.href;
+      return url;
     } catch (error) {
-      this.#url.setCustomValidity(error instanceof MonolensError ? explain(error).advice : 'This is no address.');
+      this.#url.setCustomValidity(explain(error).advice);
       this.#url.reportValidity();
       return undefined;
     }
